@@ -1,10 +1,9 @@
-"""How long is a step of a graph-convolutional GRU, and of an STGCN, beside loops of PyG's and PyTorch's parts?
+"""How long is a step of a graph-convolutional GRU beside a loop of PyG's parts, and what memory does it take?
 
-A step is forward, backward and Adam, of a batch of windows on a graph of sensors. The peer of the GRU has three
-convolutions of the input and three of the state at each moment, PyG's `ChebConv`, as published code has them; that of
-the STGCN has PyTorch's `Conv2d` over time and PyG's `ChebConv` over the graph. Both sides have the same weights, and the
-same results. `--sensors 100000` is a network of that many, of which graphkit's side alone takes a step, with its peak
-of memory.
+A step is forward, backward and Adam, of a batch of windows on a graph of sensors. The peer has three convolutions of
+the input and three of the state at each moment, PyG's `ChebConv`, as published code has them. Both sides have the same
+weights, and the same results. `--sensors 100000` is a network of that many, of which graphkit's side alone takes a
+step, with its peak of memory.
 """
 
 from __future__ import annotations

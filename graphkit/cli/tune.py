@@ -70,12 +70,15 @@ def tune(
     from graphkit.training.zoo.space import read_space, space_of
 
     extra("graphkit tune", "tune", "optuna")
-    asked = DatasetArgument(dataset, links=True, task=task, family=task == "links")
-    of_links = asked.items == "links"
-    if not of_links:
+    asked = DatasetArgument(dataset, links=True, series=True, task=task, family=task == "links")
+    of_links, of_moments = asked.items == "links", asked.items == "moments"
+    if of_moments and (split_seed is not None or undirected):
+        raise click.UsageError("`--split-seed` and `--undirected` are not of signals over time.")
+    if not of_links and not of_moments:
         asked.require_labels()
     overrides = options.overrides(epochs=epochs)
-    name = str(overrides.pop("model", "gcn-link" if of_links else "gcn"))
+    usual = {"links": "gcn-link", "moments": "lag-network"}.get(asked.items, "gcn")
+    name = str(overrides.pop("model", usual))
     name = model or name
     if name == AUTO:
         raise click.UsageError("`--model auto` is a choice of its own; name the model whose fields are searched.")
@@ -87,7 +90,7 @@ def tune(
     options.require_places(run)
     if of_links:
         require_link_split(split)
-    else:
+    elif not of_moments:
         asked.require_split(split)
 
     preload(
@@ -99,14 +102,16 @@ def tune(
 
     begin(f"loading {asked.name}")
     data: Any
-    if of_links:
+    if of_moments:
+        data = graphkit.data.load_series(asked.source, split=split)
+    elif of_links:
         data, _ = load_link_data(asked, split, [split_seed or 0], None, each=False, undirected=undirected)
     else:
         data = graphkit.data.load(asked.source, split=split, seed=split_seed or 0)
         require_random_split(data, split_seed)
         data = graphkit.data.to_undirected(data) if undirected else data
     options.use_threads(step_edges(data, step_graphs(begun)))
-    per_cent = of_links or selection_metric(data, metric).unit == "fraction"
+    per_cent = of_links or (not of_moments and selection_metric(data, metric).unit == "fraction")
     with options.reporter(epochs=begun.epochs, per_cent=per_cent) as reporter:
         outcome = graphkit.training.tune(
             data,

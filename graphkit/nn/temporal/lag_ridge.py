@@ -19,12 +19,12 @@ class LagRidge(AbstractForecaster):
     r"""Ridge regression on lags of a node and of what is around it, for each moment ahead.
 
     .. math::
-        \hat y_{t+h} = b_h + \sum_{l < L} \sum_{k \le K} w_{hlk} \, (P^k x)_{t-l},
+        \hat y_{t+h} = b_h + \sum_{l < L} \sum_{k \le K} w_{hlk} \, (P^k x)_{t-l} + \sum_c v_{hc} \, s_c(t),
 
-    with :math:`P` the mean over the nodes that lead to one, and of a directed graph also the mean over those that one
-    leads to: what is called with gives them. Columns are standardised over the moments that are learnt from; the k-th
-    solution has the k-th of ``PENALTIES``. What was not measured is the node's mean as an input, and is not learnt as a
-    target.
+    with :math:`s` where a moment stands in day, week and year, and :math:`P` the mean over the nodes that lead to one,
+    and of a directed graph also the mean over those that one leads to: what is called with gives both. Columns are
+    standardised over the moments that are learnt from; the k-th solution has the k-th of ``PENALTIES``. What was not
+    measured is the node's mean as an input, and is not learnt as a target.
 
     Args:
         length: :math:`L`.
@@ -34,6 +34,7 @@ class LagRidge(AbstractForecaster):
             more have weights that all share; 0 for those alone, which belong to no graph.
         hops: :math:`K`, 0 for the node alone.
         ways: how many means around a node it is called with.
+        clock: columns of the clock, 0 for none.
 
     Source: Hoerl & Kennard (1970), Technometrics 12(1).
 
@@ -45,19 +46,30 @@ class LagRidge(AbstractForecaster):
     """
 
     means: Tensor
+    known: Tensor
     offset: Tensor
     weight: Tensor
     bias: Tensor
 
     def __init__(
-        self, length: int, horizon: int, features: int, *, nodes: int = 0, hops: int = 0, ways: int = 0
+        self,
+        length: int,
+        horizon: int,
+        features: int,
+        *,
+        nodes: int = 0,
+        hops: int = 0,
+        ways: int = 0,
+        clock: int = 0,
     ) -> None:
         super().__init__(length, horizon)
         self.features, self.nodes = _checks.at_least("features", features, 1), _checks.at_least("nodes", nodes, 0)
         self.hops, self.ways = _checks.at_least("hops", hops, 0), _checks.at_least("ways", ways, 0)
-        columns, groups = length * features * (1 + hops * ways), max(1, nodes)
+        self.clock = _checks.at_least("clock", clock, 0)
+        columns, groups = length * features * (1 + hops * ways) + clock, max(1, nodes)
         double: dict[str, Any] = {"dtype": torch.float64}
         self.register_buffer("means", torch.zeros(groups, features, **double))
+        self.register_buffer("known", torch.ones(clock, **double))
         self.register_buffer("offset", torch.zeros(groups, 1, columns, **double))
         self.register_buffer("weight", torch.zeros(groups, columns, horizon * features, **double))
         self.register_buffer("bias", torch.zeros(groups, 1, horizon * features, **double))
@@ -71,18 +83,22 @@ class LagRidge(AbstractForecaster):
         """Return forecasts."""
         moments, length = seen.shape[:2]
         spread = self._spread(seen.flatten(0, 1), graph).unflatten(0, (moments, length))
-        return self._linear(spread).to(seen.dtype)
+        return self._linear(spread, clock).to(seen.dtype)
 
     def forecast(self, signals: Tensor, clock: Tensor | None = None, *graph: Any) -> Tensor:
         """Return forecasts after each moment that has enough before it; means around nodes are taken once."""
-        parts = [self._linear(windows).to(signals.dtype) for _, windows in self._windows(self._spread(signals, graph))]
+        parts = [
+            self._linear(windows, self._clock_of(clock, begin, len(windows))).to(signals.dtype)
+            for begin, windows in self._windows(self._spread(signals, graph))
+        ]
         return torch.cat(parts)
 
-    def sums(self, signals: Tensor, *graph: Any) -> tuple[Tensor, ...]:
+    def sums(self, signals: Tensor, clock: Tensor | None = None, *graph: Any) -> tuple[Tensor, ...]:
         """Return of signals to learn from how many rows there are, and sums of lags, of targets and of their products.
 
         Args:
             signals: ``[time, nodes, features]``.
+            clock: ``[time, columns]``.
             graph: means around nodes.
 
         Raises:
@@ -98,7 +114,7 @@ class LagRidge(AbstractForecaster):
         found: list[Tensor] = []
         for begin, windows in self._windows(self._spread(signals, graph)):
             y = targets[begin : begin + len(windows)]
-            z = self._rows(windows[: len(y)])
+            z = self._rows(windows[: len(y)], self._clock_of(clock, begin, len(y)))
             y = y.double().permute(2, 0, 1, 3).flatten(2)
             y = y if self.nodes else y.flatten(0, 1)[None]
             there = ~y.isnan().any(-1, keepdim=True)
@@ -154,13 +170,20 @@ class LagRidge(AbstractForecaster):
                 columns.append(near)
         return torch.cat(columns, -1)
 
-    def _rows(self, windows: Tensor) -> Tensor:
-        """Return lags beside each other, ``[nodes, moments, lags]``; ``[1, all, lags]`` where weights are shared."""
+    def _clock_of(self, clock: Tensor | None, begin: int, many: int) -> Tensor | None:
+        """Return the clock of the last moments of some windows."""
+        return None if clock is None else clock[begin + self.length - 1 :][:many]
+
+    def _rows(self, windows: Tensor, clock: Tensor | None) -> Tensor:
+        """Return what is seen, ``[nodes, moments, columns]``; ``[1, all, columns]`` where weights are shared."""
         rows = windows.permute(2, 0, 1, 3).flatten(2)
+        if self.clock:
+            hours = rows.new_zeros(rows.size(1), self.clock) if clock is None else clock.double() * self.known
+            rows = torch.cat([rows, hours.expand(len(rows), -1, -1)], -1)
         return rows if self.nodes else rows.flatten(0, 1)[None]
 
-    def _linear(self, windows: Tensor) -> Tensor:
+    def _linear(self, windows: Tensor, clock: Tensor | None) -> Tensor:
         """Return what the weights make of lags, ``[moments, horizon, nodes, features]``."""
         moments, _, nodes = windows.shape[:3]
-        found = torch.baddbmm(self.bias, self._rows(windows) - self.offset, self.weight)
+        found = torch.baddbmm(self.bias, self._rows(windows, clock) - self.offset, self.weight)
         return found.view(nodes, moments, self.horizon, self.features).permute(1, 2, 0, 3)

@@ -157,7 +157,7 @@ class _Solved:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ForecastRidge(AbstractForecastModel):
-    """Ridge regression on lags of a node, and of means around it up to so many ``hops``, for each moment ahead.
+    """Ridge regression on lags of a node, of means around it up to so many ``hops``, and the calendar, for each moment.
 
     The k-th epoch has the k-th of nine penalties, with weights of each node's own; the further nine have weights that
     all nodes share, which are all where ``shared``.
@@ -169,6 +169,7 @@ class ForecastRidge(AbstractForecastModel):
 
     hops: Annotated[Whole, Field(ge=0, le=4)] = 0
     shared: Switch = False
+    calendar: Switch = True
 
     @property
     def tied(self) -> bool:
@@ -197,7 +198,13 @@ class ForecastRidge(AbstractForecastModel):
 
         shape: SeriesShape = graph[0]
         nodes, ways = 0 if self.shared else shape.nodes, (1 + shape.both) if self.hops else 0
-        return LagRidge(shape.length, shape.horizon, in_channels, nodes=nodes, hops=self.hops, ways=ways)
+        clock = shape.clock if self.calendar else 0
+        return LagRidge(shape.length, shape.horizon, in_channels, nodes=nodes, hops=self.hops, ways=ways, clock=clock)
+
+    def begin(self, module: Any, task: Any) -> None:
+        """Take which periods the moments to learn from run through."""
+        if module.clock and task.known_hands is not None:
+            module.known.copy_(task.known_hands)
 
     def solver(self, module: Any, task: Any) -> Any:
         """Return ridge regression on the moments to learn from."""
@@ -217,7 +224,9 @@ class _RidgeSolver:
     def solve(self, number: int) -> None:
         """Take the weights of a penalty."""
         if self._sums is None:
-            self._sums = self._module.sums(self._task.learnt_signals, *self._task.graph[1:])
+            task = self._task
+            clock = None if task.clock is None else task.clock[: task.learnt]
+            self._sums = self._module.sums(task.learnt_signals, clock, *task.graph[1:])
         self._module.solve(number, self._sums)
 
 

@@ -175,10 +175,27 @@ def space_of(recipe: Recipe, given: Mapping[str, Any] | None = None, *, fixed: I
         if field in written:
             found[field] = written[field]
         elif field in own and field not in fixed:
-            found[field] = SPACE[field].including(own[field])
+            found[field] = _within(recipe, field, SPACE[field].including(own[field]))
     if not found:
         raise ValueError("`space` has no field that could be searched; give one, such as lr=0.001..0.1:log.")
     return found
+
+
+def _within(recipe: Recipe, field: str, values: Values) -> Values:
+    """Return values without those that a field of a recipe does not take, such as too many hops."""
+    if not isinstance(values, Range) or not isinstance(values.high, int) or values.scale != "linear":
+        return values
+    taken = [value for value in range(int(values.low), values.high + 1) if _takes(recipe, field, value)]
+    return Range(taken[0], taken[-1], values.scale) if len(taken) > 1 else values
+
+
+def _takes(recipe: Recipe, field: str, value: Any) -> bool:
+    """Return whether a field takes a value."""
+    try:
+        recipe.with_({field: value})
+    except ValueError:
+        return False
+    return True
 
 
 def read_space(written: Iterable[str]) -> dict[str, Any]:

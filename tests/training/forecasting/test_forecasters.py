@@ -37,7 +37,7 @@ def ridge(features, hops, shared, ways):
 def test_ridge_is_the_dense_solution(hops, directed, features, shared):
     signals, ways = series(features), means(directed)
     model = ridge(features, hops, shared, ways)
-    sums = model.sums(signals[:LEARNT], *ways)
+    sums = model.sums(signals[:LEARNT], None, *ways)
     double = signals.double()
     columns = [double]
     for way in ways if hops else ():
@@ -99,7 +99,7 @@ def test_gaps_and_constant_sensors_are_lived_with(shared):
     signals[:, 2] = 4.0
     signals[:70, 3] = torch.nan
     model = ridge(1, 1, shared, ways)
-    model.solve(4, model.sums(signals[:LEARNT], *ways))
+    model.solve(4, model.sums(signals[:LEARNT], None, *ways))
     found = model.forecast(signals, None, *ways)
     assert bool(found.isfinite().all())
     if not shared:
@@ -109,11 +109,11 @@ def test_gaps_and_constant_sensors_are_lived_with(shared):
 def test_windows_are_taken_in_parts_that_come_to_the_same(monkeypatch):
     signals, ways = series(), means()
     model = ridge(1, 2, False, ways)
-    whole = model.sums(signals, *ways)
+    whole = model.sums(signals, None, *ways)
     model.solve(3, whole)
     said = model.forecast(signals, None, *ways)
     monkeypatch.setattr(LagRidge, "entries", 200)
-    for one, other in zip(whole, model.sums(signals, *ways), strict=True):
+    for one, other in zip(whole, model.sums(signals, None, *ways), strict=True):
         torch.testing.assert_close(one, other)
     torch.testing.assert_close(model.forecast(signals, None, *ways), said)
 
@@ -126,10 +126,30 @@ def test_what_cannot_be_forecast_is_refused():
         WindowMean(200, 1).forecast(signals)
     model = ridge(1, 2, False, ways)
     with pytest.raises(ValueError, match="none is followed by 3 and has 2 before it"):
-        model.sums(signals[:5], *ways)
+        model.sums(signals[:5], None, *ways)
     with pytest.raises(ValueError, match="`graph` must hold 2 means around nodes, got 0"):
         model.sums(signals)
     with pytest.raises(ValueError, match="weights for 5 nodes, and `signals` has 4"):
         model.forecast(signals[:, :4], None, *ways)
     with pytest.raises(ValueError, match="`number`"):
-        model.solve(19, model.sums(signals, *ways))
+        model.solve(19, model.sums(signals, None, *ways))
+
+
+def test_the_clock_is_a_column_like_another():
+    signals, ways, clock = series(), means(), torch.rand(100, 2, generator=torch.Generator().manual_seed(3))
+    model = LagRidge(3, HORIZON, 1, nodes=5, hops=1, ways=2, clock=2)
+    model.known.copy_(torch.tensor([1.0, 0.0]))
+    model.solve(4, model.sums(signals[:LEARNT], clock[:LEARNT], *ways))
+    found = model.forecast(signals, clock, *ways)
+    windows = signals.unfold(0, 3, 1).permute(0, 3, 1, 2)
+    torch.testing.assert_close(model(windows, clock[2:], *ways), found)
+    other = torch.cat([clock[:, :1], torch.rand(100, 1)], 1)
+    assert torch.equal(model.forecast(signals, other, *ways), found)  # of a period that was not run through
+    assert not torch.equal(model.forecast(signals, 1 - clock, *ways), found)
+    # As a further feature that nobody forecasts: the same weights where the clock is a lag.
+    wide = torch.cat([signals, clock[:, None, :1].expand(-1, 5, -1)], -1)
+    lags = LagRidge(1, 1, 2, nodes=5)
+    lags.solve(4, lags.sums(wide[:LEARNT]))
+    own = LagRidge(1, 1, 1, nodes=5, clock=1)
+    own.solve(4, own.sums(signals[:LEARNT], clock[:LEARNT, :1]))
+    torch.testing.assert_close(lags.forecast(wide)[..., :1], own.forecast(signals, clock[:, :1]), rtol=1e-4, atol=1e-4)
