@@ -43,7 +43,7 @@ SNIPPETS = blocks(README, "python")
 LINES = [line for block in blocks(ALL, "console") for line in block.splitlines() if line.strip()]
 INLINE = [" ".join(found.split()) for found in re.findall(r"`((?:graphkit|make) [^`]+)`", ALL)]
 MADE = re.findall(r"data import .*--to (\S+)|data synthesize (\S+)", ALL)
-OWN_NAMES = {name.rstrip("`.") for found in MADE for name in found}
+OWN_NAMES = {"roads", name.rstrip("`.") for found in MADE for name in found}
 COMMANDS = dict.fromkeys(re.sub(r"^(\w+=\S+ )+", "", line) for line in [*LINES, *INLINE, *RESULTS["records"].values()])
 
 
@@ -109,6 +109,8 @@ def test_a_graphkit_command_parses_and_names_what_exists(line, monkeypatch):
         kind = known.kind if known else "node"
         items = {"signal": "signals", "graph": "graphs", "link": "links"}.get(kind, "nodes")
         recipe(given["model"], items="links" if given.get("task") == "links" else items)
+    if given.get("model") and word == "forecast":
+        recipe(given["model"], items="moments")
     if given.get("loss"):
         assert given["loss"] in EMBEDDINGS
     if given.get("learner"):

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from graphkit.cli.forecast import SHOWN, horizon_list
 from graphkit.cli.options import DatasetArgument, use_fitting_threads
 from graphkit.cli.output import begin, echo, fields, say, table
+from graphkit.cli.page_parts import principal_places, record_rows
 from graphkit.cli.recorded import typed_options
 
 if TYPE_CHECKING:
     from graphkit.data import TemporalGraph
     from graphkit.training.trained.abstract_run import AbstractRun
+    from graphkit.training.trained.classifier import TrainedModel
     from graphkit.training.trained.forecast_run import ForecastRun
 
 
@@ -93,6 +95,61 @@ def evaluate_forecasts(
     ]
     table(["moments ahead", *(f" {SHOWN[kind].removesuffix(', %')}" for kind in kinds)], rows)
     return 0
+
+
+MOST_NODES, MOST_MOMENTS = 400, 600
+"""Nodes and moments of a page, at most; of more evenly spaced ones, and the last."""
+
+
+def page_of_forecasts(run: ForecastRun, model: TrainedModel, data: TemporalGraph, *, device: str = "auto") -> str:
+    """Return a page of what a model of a run forecast of the moments to measure.
+
+    Args:
+        run: of forecasts.
+        model: one of its models.
+        data: a series with a split.
+        device: where.
+    """
+    import torch
+
+    from graphkit.training.trained.data_facts import item_ids
+    from graphkit.training.trained.forecast_run import model_forecasts
+    from graphkit.viz.forecast_page import ForecastPage, forecast_page
+
+    split: Any = data.forecast_split
+    many, record = int(data.num_nodes), run.record
+    origins = split.origins("test", length=model.objective.target.length)  # type: ignore[attr-defined]
+    said = model_forecasts(model, data, origins, device=device)[..., 0]
+    signals = data.signals[..., 0].to(said.dtype)
+    came = signals.unfold(0, said.size(1), 1).movedim(-1, 1)[origins.start + 1 : origins.stop + 1]
+    errors = (said - came).square().nanmean((0, 1)).sqrt()
+    nodes = torch.linspace(0, many - 1, min(many, MOST_NODES)).round().long().unique()
+    horizons = [ahead for ahead in split.horizons if ahead <= said.size(1)]
+    moments = torch.arange(origins.start + horizons[-1], origins.stop)[-MOST_MOMENTS:]
+    forecasts = {
+        f"{ahead} ahead": said[moments - ahead - origins.start, ahead - 1][:, nodes].numpy() for ahead in horizons
+    }
+    pos, axes = data.get("pos"), ("place, x", "place, y")
+    if pos is None:
+        pos, axes = principal_places(signals[: split.time.train].nan_to_num(0.0).T[nodes].double())
+    else:
+        pos = pos[nodes]
+    ids = item_ids(data, many)
+    left = f"every {many / len(nodes):.3g}th of {many:,} nodes is shown" if len(nodes) < many else ""
+    page = ForecastPage(
+        title=f"{model.recipe.name} on {record.dataset.name}",
+        headline=f"test {record.metric.name} {record.metric}; seed {model.seed} is shown, on moments that are measured",
+        ids=[ids[node] for node in nodes.tolist()],
+        points=pos.numpy(),
+        axes=axes,
+        errors=errors[nodes].numpy(),
+        times=moments.tolist() if data.dates is None else data.dates[moments.numpy()].tolist(),
+        truth=signals[moments][:, nodes].numpy(),
+        forecasts=forecasts,
+        record=record_rows(record),
+        left_out=left,
+    )
+    return forecast_page(page)
 
 
 def _spread(values: tuple[float, ...]) -> str:

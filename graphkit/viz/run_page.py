@@ -134,7 +134,7 @@ def run_page(page: RunPage) -> str:
         "style": (folder / "page.css").read_text(encoding="utf-8"),
         "script": (folder / "page.js").read_text(encoding="utf-8"),
         "plotly": get_plotlyjs(),
-        "data": _script_json(_content(page)),
+        "data": script_json(_content(page)),
     }
     frame = (folder / "page.html").read_text(encoding="utf-8")
     return re.sub(r"%(\w+)%", lambda found: parts[found[1]], frame)
@@ -154,24 +154,24 @@ def _content(page: RunPage) -> dict[str, Any]:
         "parts": list(items.parts),
         "left_out": items.left_out,
         "predicted_word": items.predicted_word,
-        "spaces": {name: [_short(points[:, axis]) for axis in (0, 1)] for name, points in items.points.items()},
+        "spaces": {name: [shorten(points[:, axis]) for axis in (0, 1)] for name, points in items.points.items()},
         "axes": {name: list(axes) for name, axes in items.axes.items()},
         "items": {
             "ids": [each if isinstance(each, int) else str(each) for each in items.ids],
             "true": items.true.tolist() if classes else none,
             "predicted": items.predicted.tolist() if classes else none,
-            "confidence": None if items.confidence is None else _short(items.confidence),
+            "confidence": None if items.confidence is None else shorten(items.confidence),
             "part": none if items.part is None else items.part.tolist(),
         },
-        "values": None if classes else {"true": _short(items.true), "predicted": _short(items.predicted)},
-        "curves": [{**vars(each), **{name: _short(getattr(each, name)) for name in CURVES}} for each in page.curves],
+        "values": None if classes else {"true": shorten(items.true), "predicted": shorten(items.predicted)},
+        "curves": [{**vars(each), **{name: shorten(getattr(each, name)) for name in CURVES}} for each in page.curves],
         "record": [list(row) for row in page.record],
     }
     if items.edges is not None:
         content["indptr"], content["indices"] = _neighbours(items.edges, len(items.ids))
     if items.nearest is not None and items.distances is not None:
         content["nearest"] = items.nearest.tolist()
-        content["distances"] = [_short(row) for row in items.distances]
+        content["distances"] = [shorten(row) for row in items.distances]
         content |= {"nearest_word": items.nearest_word, "distance_word": items.distance_word}
     if page.confusion is not None:
         content["confusion"] = {"of": page.confusion_of, "counts": page.confusion.tolist()}
@@ -189,12 +189,12 @@ def _neighbours(edges: np.ndarray, items: int) -> tuple[list[int], list[int]]:
     return np.searchsorted(both[0], np.arange(items + 1)).tolist(), both[1].tolist()
 
 
-def _short(values: Any) -> list[float | None]:
+def shorten(values: Any) -> list[float | None]:
     """Return numbers with five digits; what is none of them is left out."""
     return [float(f"{value:.5g}") if np.isfinite(value) else None for value in np.asarray(values, dtype=float).tolist()]
 
 
-def _script_json(content: Any) -> str:
+def script_json(content: Any) -> str:
     """Return JSON that can stand in a page: no tag begins or ends in it."""
     written = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
