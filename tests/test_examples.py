@@ -193,6 +193,13 @@ class TestBenchmarks:
         assert [row["side"] for row in record["rows"]] == ["graphkit", "PyG and OGB"]
         assert all(len(row["values"]) == 1 for row in record["rows"])
 
+    def test_a_gru_on_a_graph_is_beside_pygs_parts_with_the_same_results(self, tmp_path):
+        kept = tmp_path / "record.json"
+        run(EXAMPLES / "benchmarks" / "forecasting.py", "--quick", "--json", str(kept))
+        rows = json.loads(kept.read_text())["rows"]
+        assert [row["side"] for row in rows] == ["graphkit", "PyG's parts"]
+        assert float(rows[0]["difference"]) < 1e-5
+
     def test_links_are_learnt_and_scored_beside_pygs_and_scipys_parts(self, tmp_path):
         kept = tmp_path / "record.json"
         run(EXAMPLES / "benchmarks" / "links.py", "--quick", "--json", str(kept))

@@ -43,7 +43,7 @@ SNIPPETS = blocks(README, "python")
 LINES = [line for block in blocks(ALL, "console") for line in block.splitlines() if line.strip()]
 INLINE = [" ".join(found.split()) for found in re.findall(r"`((?:graphkit|make) [^`]+)`", ALL)]
 MADE = re.findall(r"data import .*--to (\S+)|data synthesize (\S+)", ALL)
-OWN_NAMES = {"roads", name.rstrip("`.") for found in MADE for name in found}
+OWN_NAMES = {name.rstrip("`.") for found in MADE for name in found}
 COMMANDS = dict.fromkeys(re.sub(r"^(\w+=\S+ )+", "", line) for line in [*LINES, *INLINE, *RESULTS["records"].values()])
 
 
