@@ -111,6 +111,12 @@ class Card:
     def __hash__(self) -> int:
         return hash((self.name, self.content))
 
+    def _forecast_text(self) -> str:
+        """Say what is forecast of a series."""
+        ahead, season = ", ".join(map(str, self.forecast["horizons"])), self.forecast.get("season")
+        said = f"{ahead} moments ahead, from {self.forecast['length']}"
+        return said + (f"; a season has {season}" if season else "")
+
     def text(self, width: int = 100) -> str:
         """Return the card as plain text, one field a paragraph, at most ``width`` columns wide."""
         direction = "directed" if self.directed else "undirected, both directions counted"
@@ -132,6 +138,7 @@ class Card:
             ("family", self.family if self.published else ""),
             ("task", task),
             ("size", f"{many}{counted} ({direction}), {self.features:,} features"),
+            ("forecast", self._forecast_text() if self.forecast else ""),
             ("split", self.default_split),
             *((f"  {name}", meaning) for name, meaning in self.splits.items()),
             ("target", ", ".join(self.target_names)),

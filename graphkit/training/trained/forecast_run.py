@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,12 +13,12 @@ from graphkit._checks import instance, member
 from graphkit.data.temporal_graph import TemporalGraph
 from graphkit.data.windows import PARTS
 from graphkit.training.engine.distributed import fabric_on, in_precision, own_device
-from graphkit.training.engine.records import Metric, Record, dataset_facts, metric
+from graphkit.training.engine.records import Metric, dataset_facts, metric
 from graphkit.training.engine.trainer import require_finite
 from graphkit.training.forecasting.forecast_task import MomentTask, forecast_split_of
-from graphkit.training.trained.abstract_run import AbstractRun
 from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.data_facts import item_ids, structure_sha256
+from graphkit.training.trained.model_run import AbstractModelRun
 from graphkit.training.trained.predictions import ForecastPredictions
 
 if TYPE_CHECKING:
@@ -52,29 +51,8 @@ class ForecastReport:
 
 
 @dataclass(frozen=True, eq=False)
-class ForecastRun(AbstractRun[TrainedModel]):
-    """A finished run of ``graphkit forecast``, or of ``train`` on a series with a ``run_dir``.
-
-    Args:
-        folder: where it lies.
-        record: what was measured, and how.
-        models: seed -> trained model.
-    """
-
-    folder: Path
-    record: Record
-    models: Mapping[int, TrainedModel]
-
-    @property
-    def about(self) -> Record:
-        """The record."""
-        return self.record
-
-    @property
-    def model(self) -> TrainedModel:
-        """The model of the seed with the best validation figure, of equal ones the first."""
-        sign = next(iter(self.models.values())).objective.sign
-        return max(self.models.values(), key=lambda each: sign * each.figures["validation"])
+class ForecastRun(AbstractModelRun):
+    """A finished run of ``graphkit forecast``, or of ``train`` on a series with a ``run_dir``."""
 
     def is_own(self, data: Data | GraphSet) -> bool:
         """Return whether ``data`` are what the run was trained on, by their checksum."""
@@ -93,7 +71,7 @@ class ForecastRun(AbstractRun[TrainedModel]):
             ValueError: for a seed that was not trained, data that do not fit, and moments before which there are too
                 few.
         """
-        chosen = list(self.models.values()) if seed is None else [self.of_seed(seed)]
+        chosen = self.models_of(seed)
         return torch.stack([model_forecasts(each, data, origins, device=device) for each in chosen]).mean(0)
 
     def predict(self, data: Any, *, seed: int | None = None, device: str = "auto") -> ForecastPredictions:  # type: ignore[override]  # of moments
@@ -132,7 +110,7 @@ class ForecastRun(AbstractRun[TrainedModel]):
         """
         member("part", part, PARTS)
         split = forecast_split_of(instance("data", data, TemporalGraph, "a TemporalGraph"))
-        chosen = list(self.models.values()) if seed is None else [self.of_seed(seed)]
+        chosen = self.models_of(seed)
         origins = split.origins(part, length=max(_goal(each).length for each in chosen))
         found: dict[str, list[float]] = {}
         said = []

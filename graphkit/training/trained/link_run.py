@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,12 +22,12 @@ from graphkit.operators.pair_scores import PairScores, checked_pairs
 from graphkit.training.classification.metrics import METRICS
 from graphkit.training.engine.distributed import fabric_on, in_precision, own_device
 from graphkit.training.engine.options import require_splits
-from graphkit.training.engine.records import Metric, Record, metric
+from graphkit.training.engine.records import Metric, metric
 from graphkit.training.engine.trainer import require_finite
 from graphkit.training.links.link_task import link_split_of, prepare_links, unlabelled_links
-from graphkit.training.trained.abstract_run import AbstractRun
 from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.data_facts import item_ids
+from graphkit.training.trained.model_run import AbstractModelRun
 from graphkit.training.trained.predictions import LinkPredictions
 
 NEAR = 100
@@ -62,28 +61,8 @@ class LinkReport:
 
 
 @dataclass(frozen=True, eq=False)
-class LinkRun(AbstractRun[TrainedModel]):
-    """A finished run on links, of ``graphkit train`` with ``--task links`` or of ``train`` with a ``run_dir``.
-
-    Args:
-        folder: where it lies.
-        record: what was measured, and how.
-        models: seed -> trained model.
-    """
-
-    folder: Path
-    record: Record
-    models: Mapping[int, TrainedModel]
-
-    @property
-    def about(self) -> Record:
-        """The record."""
-        return self.record
-
-    @property
-    def model(self) -> TrainedModel:
-        """The model of the seed with the best validation figure, of equal ones the first."""
-        return max(self.models.values(), key=lambda each: each.figures["validation"])
+class LinkRun(AbstractModelRun):
+    """A finished run on links, of ``graphkit train`` with ``--task links`` or of ``train`` with a ``run_dir``."""
 
     def is_own(self, data: Any) -> bool:
         """Return whether ``data`` are what the run was trained on, by their checksum; they need no labels."""
@@ -108,7 +87,7 @@ class LinkRun(AbstractRun[TrainedModel]):
         """
         data = self._prepare(data)
         pairs = checked_pairs(pairs, int(data.num_nodes))
-        chosen = self.models.values() if seed is None else [self.of_seed(seed)]
+        chosen = self.models_of(seed)
         return torch.stack([_Scorer(each, data, device)(pairs) for each in chosen]).mean(0)
 
     def embed(self, data: Data, *, seed: int | None = None, device: str = "auto") -> Tensor:
@@ -164,7 +143,7 @@ class LinkRun(AbstractRun[TrainedModel]):
         data = self._prepare(data)
         asked = torch.arange(int(data.num_nodes)) if nodes is None else torch.as_tensor(nodes)
         node_ids("nodes", asked, int(data.num_nodes))
-        chosen = list(self.models.values()) if seed is None else [self.of_seed(seed)]
+        chosen = self.models_of(seed)
         scorers = [_Scorer(each, data, device) for each in chosen]
         parts = []
         tables = [scorer.rows() for scorer in scorers if scorer.compares]
@@ -202,7 +181,7 @@ class LinkRun(AbstractRun[TrainedModel]):
             ValueError: for data without a split of links, and what :meth:`scores` refuses.
         """
         member("part", part, ["val", "test"])
-        chosen = list(self.models.values()) if seed is None else [self.of_seed(seed)]
+        chosen = self.models_of(seed)
         require_splits(splits, len(chosen))
         found: dict[str, list[float]] = {}
         for number, model in enumerate(chosen):

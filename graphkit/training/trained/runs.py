@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,9 @@ from graphkit.training.classification.targets import target_labels
 from graphkit.training.classification.tasks import MASKS
 from graphkit.training.embedding.embedding_results import EmbeddingRecord
 from graphkit.training.engine.options import require_splits
-from graphkit.training.engine.records import Metric, Record, metric
+from graphkit.training.engine.records import Metric, metric
 from graphkit.training.engine.store import lock_folder, weights_name, write_atomically
 from graphkit.training.fewshot.fewshot_results import FewShotRecord
-from graphkit.training.trained.abstract_run import AbstractRun
 from graphkit.training.trained.abstract_trained import apply_split, split_masks
 from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.data_facts import DataNames, aligned_labels, labels_of
@@ -35,6 +34,7 @@ from graphkit.training.trained.fewshot_run import FewShotRun
 from graphkit.training.trained.forecast_run import ForecastRun
 from graphkit.training.trained.link_run import LinkRun
 from graphkit.training.trained.model_file import ModelFile
+from graphkit.training.trained.model_run import AbstractModelRun
 from graphkit.training.trained.predictions import Predictions, mean_predictions
 from graphkit.training.trained.read_record import read_record
 from graphkit.training.trained.reports import ClassReport, ColumnReport, class_report, column_report, fitted_temperature
@@ -101,29 +101,8 @@ class RunReport:
 
 
 @dataclass(frozen=True, eq=False)
-class Run(AbstractRun[TrainedModel]):
-    """A finished run of ``graphkit train``, or of ``train`` with a ``run_dir``.
-
-    Args:
-        folder: where it lies.
-        record: what was measured, and how.
-        models: seed -> trained model.
-    """
-
-    folder: Path
-    record: Record
-    models: Mapping[int, TrainedModel]
-
-    @property
-    def about(self) -> Record:
-        """The record."""
-        return self.record
-
-    @property
-    def model(self) -> TrainedModel:
-        """The model of the seed with the best validation figure, of equal ones the first: no test label chose it."""
-        sign = next(iter(self.models.values())).objective.sign
-        return max(self.models.values(), key=lambda each: sign * each.figures["validation"])
+class Run(AbstractModelRun):
+    """A finished run of ``graphkit train``, or of ``train`` with a ``run_dir``."""
 
     def predict(self, data: Data | GraphSet, *, seed: int | None = None, device: str = "auto") -> Predictions:
         """Return what the run says of every item of ``data``.
@@ -136,7 +115,7 @@ class Run(AbstractRun[TrainedModel]):
         Raises:
             ValueError: for a seed that was not trained, and data that do not fit the model.
         """
-        return mean_predictions([each.predict(data, device=device) for each in self._models_of(seed)])
+        return mean_predictions([each.predict(data, device=device) for each in self.models_of(seed)])
 
     def evaluate(
         self,
@@ -161,7 +140,7 @@ class Run(AbstractRun[TrainedModel]):
             ValueError: for data without labels or without that part, a class never seen in training, and what
                 :meth:`predict` refuses.
         """
-        chosen = self._models_of(seed)
+        chosen = self.models_of(seed)
         require_splits(splits, len(chosen))
         if part is not None:
             member("part", part, PARTS)
@@ -217,10 +196,6 @@ class Run(AbstractRun[TrainedModel]):
             for seed, model in found.items():
                 write_atomically(self.folder / weights_name(f"seed-{seed}"), model.to_bytes())
         return dataclasses.replace(self, models=found)
-
-    def _models_of(self, seed: int | None) -> list[TrainedModel]:
-        """Return the models that are asked."""
-        return list(self.models.values()) if seed is None else [self.of_seed(seed)]
 
 
 def _as_outputs(values: Tensor, kind: Kind) -> Tensor:
