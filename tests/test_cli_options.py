@@ -115,7 +115,6 @@ EXEMPT = {
     ("train links", "task"): "it is there already",
     ("train batches", "workers"): "who draws ahead changes no result, which is what it promises",
     ("train nested", "protocol"): "it is there already",
-    ("forecast", "season"): "the series has a calendar",
     ("forecast across", "across_graphs"): "it is there already",
     ("forecast across", "pictures"): "there are none to be left out",
     ("embed graphs", "level"): "it says what is embedded, and refuses all else",

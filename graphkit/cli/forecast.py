@@ -211,7 +211,7 @@ def fits(recipe: Recipe, data: TemporalGraph) -> bool:
     split: Any = data.forecast_split
     model: Any = recipe.model
     try:
-        needed = model.lookback(split.length, data.step_seconds, data.get("season"))
+        needed = model.lookback(split.length, data.step_seconds, split.season)
         if not len(split.origins("train", length=needed)) or not len(split.origins("val", length=needed)):
             return False
         split.origins("test", length=needed)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from graphkit.training.trained.forecast_run import ForecastRun
 
 
-def load_forecast_data(run: AbstractRun[Any], source: str | None) -> TemporalGraph:
-    """Return a series with the split of a run: the one that is named, or what the run was trained on.
+def load_forecast_data(run: AbstractRun[Any], source: str | None, *, split: bool = True) -> TemporalGraph:
+    """Return a series, the one that is named, or what the run was trained on, with the split of the run if asked.
 
     Raises:
         ValueError: for a run of a Python function that names no series, and where that is another one by now.
@@ -40,6 +40,10 @@ def load_forecast_data(run: AbstractRun[Any], source: str | None) -> TemporalGra
     asked = DatasetArgument(source or typed.get("dataset", "los-loop"), series=True)
     asked.require_series()
     begin(f"loading {asked.name}")
+    if source is not None and not split:  # it may be too short to be cut
+        data = graphkit.data.load(asked.source)
+        data.edge_weight = None if typed.get("unweighted") else data.get("edge_weight")
+        return data
     data = graphkit.data.load_series(
         asked.source,
         split=typed.get("split"),
@@ -112,6 +116,7 @@ def page_of_forecasts(run: ForecastRun, model: TrainedModel, data: TemporalGraph
     """
     import torch
 
+    from graphkit.cli.forecast_pictures import forecast_moments, of_moments
     from graphkit.training.trained.data_facts import item_ids
     from graphkit.training.trained.forecast_run import model_forecasts
     from graphkit.viz.forecast_page import ForecastPage, forecast_page
@@ -125,10 +130,8 @@ def page_of_forecasts(run: ForecastRun, model: TrainedModel, data: TemporalGraph
     errors = (said - came).square().nanmean((0, 1)).sqrt()
     nodes = torch.linspace(0, many - 1, min(many, MOST_NODES)).round().long().unique()
     horizons = [ahead for ahead in split.horizons if ahead <= said.size(1)]
-    moments = torch.arange(origins.start + horizons[-1], origins.stop)[-MOST_MOMENTS:]
-    forecasts = {
-        f"{ahead} ahead": said[moments - ahead - origins.start, ahead - 1][:, nodes].numpy() for ahead in horizons
-    }
+    moments = forecast_moments(origins, horizons)[-MOST_MOMENTS:]
+    forecasts = {name: each[:, nodes].numpy() for name, each in of_moments(said, origins, moments, horizons).items()}
     pos, axes = data.get("pos"), ("place, x", "place, y")
     if pos is None:
         pos, axes = principal_places(signals[: split.time.train].nan_to_num(0.0).T[nodes].double())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,15 +79,36 @@ def _lines(
     """Return what came at the nodes of the least, the middle and the largest error, and what was forecast."""
     order = of_node.nan_to_num(0.0).argsort().tolist()
     nodes = list(dict.fromkeys([order[len(order) // 4], order[len(order) // 2], order[-1 - len(order) // 10]]))
-    first, last = origins.start + shown[-1], origins.stop - 1 + shown[0]
-    moments = torch.arange(first, last + 1)[-DRAWN:]
-    forecasts = {
-        f"{ahead} ahead": said[moments - ahead - origins.start, ahead - 1][:, nodes].numpy() for ahead in shown
-    }
+    moments = forecast_moments(origins, shown)[-DRAWN:]
+    forecasts = {name: each[:, nodes].numpy() for name, each in of_moments(said, origins, moments, shown).items()}
     times = moments.numpy() if data.dates is None else data.dates[moments.numpy()]
     names = [f"node {ids[node]}, RMSE {of_node[node]:.3g}" for node in nodes]
     came = data.signals[moments][:, nodes, 0].numpy()
     return draw(times, came, forecasts, names, title=f"{title}: what came, and what was forecast", note=note)
+
+
+def forecast_moments(origins: range, horizons: Sequence[int]) -> Tensor:
+    """Return the moments of which there is a forecast, of some horizons."""
+    return torch.arange(origins.start + horizons[0], origins.stop + horizons[-1])
+
+
+def of_moments(said: Tensor, origins: range, moments: Tensor, horizons: Sequence[int]) -> dict[str, Tensor]:
+    """Return what was forecast of some moments, by the horizon, ``[moments, nodes]``; NaN where nothing was.
+
+    Args:
+        said: forecasts ``[origins, horizon, nodes]``.
+        origins: after which they were made.
+        moments: of which.
+        horizons: how many moments ahead.
+    """
+    found = {}
+    for ahead in horizons:
+        place = moments - ahead - origins.start
+        there = (place >= 0) & (place < len(said))
+        each = said.new_full((len(moments), said.size(2)), torch.nan)
+        each[there] = said[place[there], ahead - 1]
+        found[f"{ahead} ahead"] = each
+    return found
 
 
 def _calendar(data: TemporalGraph, origins: Tensor) -> tuple[dict[int, Tensor], str]:

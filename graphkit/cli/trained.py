@@ -63,7 +63,7 @@ def predict(run: Path, data: str | None, to: Path | None, top: int | None, seed:
         raise click.UsageError("a run of `graphkit fewshot` is adapted to labels first: `graphkit fewshot predict`.")
     if top is not None and not isinstance(opened, LinkRun):
         raise click.UsageError("`--top` is of a run on links.")
-    given, _ = load_data(opened, data)
+    given, _ = load_data(opened, data, split=False)
     if isinstance(opened, LinkRun):
         return _write(opened.predict(given, seed=seed, device=device, top=top or 10), to)
     return _write(opened.predict(given, seed=seed, device=device), to)
@@ -255,15 +255,21 @@ def compare(runs: tuple[Path, ...], json_path: Path | None, picture: Path | None
     return report_errors(lost)
 
 
-def load_data(run: AbstractRun[Any], source: str | None) -> tuple[Any, Sequence[Split] | None]:
-    """Return the data that are named, or those that a run was trained on with the split of each seed if they differ."""
+def load_data(run: AbstractRun[Any], source: str | None, *, split: bool = True) -> tuple[Any, Sequence[Split] | None]:
+    """Return the data that are named, or those that a run was trained on with the split of each seed if they differ.
+
+    Args:
+        run: finished.
+        source: what was named.
+        split: whether a series is asked for with its parts of time.
+    """
     import graphkit.data
 
     splits = None
     if run.model.items == "moments":
         from graphkit.cli.forecast_pages import load_forecast_data
 
-        return load_forecast_data(run, source), None
+        return load_forecast_data(run, source, split=split), None
     if source is not None:
         asked = DatasetArgument(source, links=run.model.items == "links", family=run.model.items == "links")
         begin(f"loading {asked.name}")

@@ -170,6 +170,7 @@ class ForecastSplit:
         horizons: how many moments ahead figures are given for, rising.
         inside: whether the moments that the forecasts of a later part are made from lie in that part too; else they may
             lie before it, and the whole part is forecast.
+        season: moments of a season, of a series without a calendar; 0 for none. The first moment begins one.
 
     Raises:
         ValueError: for horizons that do not rise, and parts in which nothing can be forecast.
@@ -184,8 +185,10 @@ class ForecastSplit:
     length: int = 12
     horizons: tuple[int, ...] = (1,)
     inside: bool = False
+    season: float = 0.0
 
     def __post_init__(self) -> None:
+        _checks.within("season", self.season, 0.0, 1e9)
         _checks.instance("time", self.time, TimeSplit, "a TimeSplit")
         _checks.at_least("length", self.length, 1)
         _checks.flag("inside", self.inside)
@@ -241,6 +244,8 @@ class ForecastSplit:
             raise ValueError(f"the split is of {self.time.steps:,} moments, and `graph` has {graph.steps:,}.")
         made = copy.copy(graph)
         made.forecast_split = self
+        if self.season and graph.get("times") is not None:
+            raise ValueError("`season` is of series without a calendar, and `graph` has one.")
         return made
 
     def record(self) -> dict[str, Any]:
@@ -254,7 +259,9 @@ class ForecastSplit:
             "horizons": ",".join(map(str, self.horizons)),
         }
         parameters |= {"inside": True} if self.inside else {}
+        parameters |= {"season": self.season} if self.season else {}
         numbers = [time.train, time.val, time.test, self.length, int(self.inside), *self.horizons]
+        numbers += [round(1000 * self.season)] if self.season else []
         return {
             "split": "time",
             "parameters": parameters,

@@ -313,6 +313,7 @@ ANSWERS: dict[str, set[str]] = {
     "ForecastSplit.length": {"a number"},
     "ForecastSplit.horizons": set(),
     "ForecastSplit.inside": {"true"},
+    "ForecastSplit.season": {"a number", "a real", "zero"},
     "load_series.split": {"None"},
     "load_series.length": {"None", "a number"},
     "load_series.horizons": {"None"},

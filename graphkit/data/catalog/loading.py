@@ -220,14 +220,15 @@ def load_series(
         raise ValueError(f"{str(name)!r} are no signals over time{hint}.")
     graph = load(source)
     usual: dict[str, Any] = {"length": 12, "horizons": (1,), "inside": False, "season": None} | known.forecast
+    if season is not None and graph.get("times") is not None:
+        raise ValueError(f"`season` is of series without a calendar, and {str(name)!r} has one.")
     season = usual["season"] if season is None else _checks.within("season", season, 1.0, 1e9)
-    if season is not None and graph.get("times") is None:
-        graph.season = float(season)
     made = ForecastSplit(
         TimeSplit.from_name(known.default_split if split is None else split, graph.steps),
         length=usual["length"] if length is None else length,
         horizons=tuple(usual["horizons"] if ahead is None else ahead),
         inside=usual["inside"],
+        season=float(season or 0.0) if graph.get("times") is None else 0.0,
     )
     if not edge_weights:
         graph.edge_weight = None

@@ -30,6 +30,9 @@ NODES = ("id", "node", "node_id", "sensor", "sensor_id", "station", "station_id"
 PLACES = (("longitude", "latitude"), ("lon", "lat"), ("x", "y"))
 """What the columns of places may be called."""
 
+PLAUSIBLE = 100_000_000
+"""Whole numbers from which moments are seconds since 1970; smaller ones are numbers of moments."""
+
 ROLES = ("time", "id", "from", "to", "weight", "number", "ignore")
 """What a column can be said to be."""
 
@@ -50,8 +53,8 @@ def import_series(
         series: a table (.csv, .tsv, .parquet) with a row for each moment: perhaps a column of times, and a column of
             numbers for each node, which is called as edges call it; or with a row for each node at each moment: a
             column of times, one of nodes, and one of numbers for each feature. What is empty was not measured. Times
-            are dates or whole numbers; of moments that are missing in an equal step nothing was measured. Without
-            times rows follow each other.
+            are dates, seconds since 1970, or numbers of moments; of those that are missing in an equal step nothing
+            was measured. Without times rows follow each other.
         edges: a table of two nodes and perhaps a weight.
         to: the folder; it must not exist.
         nodes: a table of nodes and their longitude and latitude.
@@ -71,7 +74,7 @@ def import_series(
     table = _table("series", series, header=True)  # numbers may be names of nodes
     ends = _table("edges", edges)
     frame, listed = table.read(), ends.read()
-    values, ids, times = _signals(frame, table.path, said)
+    values, ids, times, calendar = _signals(frame, table.path, said)
     numbers = {word: place for place, word in enumerate(ids)}
     edge_index, weight = _edges(listed, ends, numbers, said)
     fields: dict[str, Any] = {}
@@ -86,6 +89,7 @@ def import_series(
             graph = TemporalGraph(signals, edge_index, weight, **fields)
         else:
             graph = TemporalGraph.on_calendar(signals, torch.from_numpy(times), edge_index, weight, **fields)
+            graph.times = graph.times if calendar else None
     except ValueError as error:
         raise DataError(f"{table.path}: {error}") from None
     graph.node_names = ids
@@ -119,8 +123,10 @@ def _column_of(columns: Sequence[str], said: Overrule, role: str, usual: Sequenc
     return next((name for word in usual for name in free if name.lower() == word), None)
 
 
-def _signals(frame: pandas.DataFrame, path: Path, said: Overrule) -> tuple[np.ndarray, list[str], np.ndarray | None]:
-    """Return signals ``[rows, nodes, features]``, what the nodes are called, and the seconds of the rows."""
+def _signals(
+    frame: pandas.DataFrame, path: Path, said: Overrule
+) -> tuple[np.ndarray, list[str], np.ndarray | None, bool]:
+    """Return signals ``[rows, nodes, features]``, names of the nodes, when rows are, and if that is in seconds."""
     columns = [str(name) for name in frame.columns]
     time, node = _column_of(columns, said, "time", TIMES), _column_of(columns, said, "id", NODES)
     ignored = said.of("ignore", columns)
@@ -130,10 +136,10 @@ def _signals(frame: pandas.DataFrame, path: Path, said: Overrule) -> tuple[np.nd
         raise DataError(f"{path} holds no signals: it must have rows, and a column of numbers beside those of times.")
     if node is None:
         values = np.stack([_numbers(frame[name], name, path) for name in rest], 1)[..., None]
-        return values, rest, None if time is None else _seconds(frame[time], time, path)
+        return values, rest, *((None, False) if time is None else _moments(frame[time], time, path))
     if time is None:
         raise DataError(f"{path} has a column of nodes, {node!r}, and none of times; name it (`--column NAME=time`).")
-    moments = _seconds(frame[time], time, path)
+    moments, seconds = _moments(frame[time], time, path)
     known, row = np.unique(moments, return_inverse=True)
     ids = list(dict.fromkeys(frame[node].astype(str)))
     place = {word: number for number, word in enumerate(ids)}
@@ -143,7 +149,7 @@ def _signals(frame: pandas.DataFrame, path: Path, said: Overrule) -> tuple[np.nd
     values = np.full((len(known), len(ids), len(rest)), np.nan, np.float32)
     for feature, name in enumerate(rest):
         values[row, column, feature] = _numbers(frame[name], name, path)
-    return values, ids, known
+    return values, ids, known, seconds
 
 
 def _numbers(values: pandas.Series, name: str, path: Path) -> np.ndarray:
@@ -166,19 +172,31 @@ def _numbers(values: pandas.Series, name: str, path: Path) -> np.ndarray:
     return numbers
 
 
-def _seconds(values: pandas.Series, name: str, path: Path) -> np.ndarray:
-    """Return moments as seconds since 1970; whole numbers are seconds themselves."""
+def _moments(values: pandas.Series, name: str, path: Path) -> tuple[np.ndarray, bool]:
+    """Return when moments are, and whether that is in seconds since 1970; else they are numbered.
+
+    Whole numbers are seconds from a hundred million on, dates where they are written as 20240131, and else numbers.
+    """
     import pandas
 
     words = values.astype(str).str.strip()
     if bool(words.str.fullmatch(r"-?\d{1,15}").all()):
-        return np.array(words.astype(np.int64))
-    found = pandas.to_datetime(words, errors="coerce", utc=True, format="mixed")
+        numbers = np.array(words.astype(np.int64))
+        if not bool(words.str.fullmatch(r"(19|20|21)\d{2}[01]\d[0-3]\d").all()):
+            return numbers, bool((numbers >= PLAUSIBLE).all())
+    apart = words.str.extract(r"^(\d{1,2})[/.-](\d{1,2})[/.-]\d{4}").astype(float)
+    day_first = bool((apart[0] > 12).any())
+    if bool(apart[0].notna().any()) and day_first == bool((apart[1] > 12).any()):
+        raise DataError(
+            f"{path}: column {name!r} holds {words.iloc[0]!r}, which may be read with the day first or the month "
+            "first; write dates as 2024-01-31."
+        )
+    found = pandas.to_datetime(words, errors="coerce", utc=True, format="mixed", dayfirst=day_first)
     if bool(found.isna().any()):
         row = int(np.flatnonzero(found.isna())[0])
         raise DataError(f"{path}: column {name!r} holds {words.iloc[row]!r} in row {row + 1:,}, which is no date.")
     seconds: np.ndarray = found.dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64)
-    return seconds
+    return seconds, True
 
 
 def _edges(

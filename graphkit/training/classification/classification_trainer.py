@@ -149,7 +149,7 @@ class ClassificationTrainer(Trainer[Epoch]):
             if not math.isfinite(float(loss)):
                 raise TrainingError(f"the loss is not finite in epoch {number} of training anew; try a smaller `lr`.")
         self._initial.has_changed()
-        self.best = selected
+        self.best, self.history = selected, [selected] * selected.number
         self._remember()
 
     def repeated_epochs(self, selected: int) -> Sequence[int]:

@@ -317,6 +317,7 @@ def _figures(recipes: Sequence[Recipe], results: Sequence[Sequence[SeedResult]])
         each.name: {
             name: metric_of(name, [result.figures[name] for result in several], unit="number")
             for name in several[0].figures
+            if all(name in result.figures for result in several)
         }
         for each, several in zip(recipes, results, strict=True)
     }

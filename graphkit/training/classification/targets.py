@@ -181,6 +181,7 @@ class ForecastTarget(AbstractTarget):
         both: whether edges of the graph lead one way.
         clock: columns of the clock.
         learnt: moments to learn from; a graph that changes is the mean of what it was then.
+        season: moments of a season, of a series without a calendar; 0 for none.
         scale: deviation of each feature over the moments to learn from, in which the error is counted.
     """
 
@@ -191,6 +192,7 @@ class ForecastTarget(AbstractTarget):
     both: bool
     clock: int
     learnt: int
+    season: float
     scale: tuple[float, ...]
 
     @property

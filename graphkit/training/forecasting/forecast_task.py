@@ -82,8 +82,8 @@ class MomentTask(AbstractTask):
             return None
         if self.times is not None:
             return hands_seen(self.times[: self.learnt]).to(self.signals.device)
-        seen = self.clock[: self.learnt]
-        return (seen != seen[0]).any(0)
+        seen, season = self.clock[: self.learnt], getattr(self.objective.target, "season", 0.0)
+        return (seen != seen[0]).any(0) & (season <= self.learnt)
 
     def logits(self, model: Callable[..., Tensor], index: Tensor) -> Tensor:
         """Return forecasts after some moments, ``[moments, horizon, nodes, features]``."""
@@ -134,12 +134,12 @@ class MomentTask(AbstractTask):
         return model(windows[index - self.shape.length + 1], clock, *self.graph[1:])
 
 
-def clock_columns(graph: TemporalGraph) -> Tensor | None:
+def clock_columns(graph: TemporalGraph, season: float) -> Tensor | None:
     """Return where moments stand in day, week and year, or in a season, ``[time, columns]``; None if nobody knows."""
-    times, season = graph.get("times"), graph.get("season")
+    times = graph.get("times")
     if times is not None:
         return clock_of(times)
-    return None if season is None else season_of(graph.steps, season)
+    return season_of(graph.steps, season) if season else None
 
 
 def unlabelled_moments(
@@ -174,20 +174,26 @@ def unlabelled_moments(
             "`recipe(name, items='moments')`."
         )
     graph, model = _checks.instance("data", data, TemporalGraph, "a TemporalGraph"), recipe.model
-    length = model.lookback(length, graph.step_seconds, graph.get("season"))  # type: ignore[attr-defined]
+    known = None if objective is None else objective.target
+    told = graph.get("forecast_split")
+    season = known.season if isinstance(known, ForecastTarget) else told.season if told is not None else 0.0
+    length = model.lookback(length, graph.step_seconds, season)  # type: ignore[attr-defined]
     edges, weight = mean_graph(graph, learnt)
     if weight is not None and model.edge_weights == "used":
         _checks.degree_weights(weight)
-    clock = clock_columns(graph)
+    clock = clock_columns(graph, season)
     clock = None if clock is None else clock.to(device, dtype)
     both = not is_undirected(edges, weight, num_nodes=graph.num_nodes)
     shape = SeriesShape(length, horizon, int(graph.num_nodes), both, 0 if clock is None else clock.size(1))
     prepared = model.graph(edges.to(device), None if weight is None else weight.to(device, dtype), graph.num_nodes)
+    if isinstance(known, ForecastTarget):  # a model looks at what it was made to look at
+        shape = shape._replace(both=known.both, clock=known.clock)
+        clock = clock if known.clock else None
     signals = graph.signals.to(device, dtype)
     if objective is None:
         x = signals[:learnt].reshape(-1, signals.size(-1)).double()
         scale = (x - x.nanmean(0)).square().nanmean(0).sqrt().nan_to_num(1.0)
-        target = ForecastTarget(*shape, learnt, tuple(torch.where(scale > 0, scale, 1.0).tolist()))
+        target = ForecastTarget(*shape, learnt, season, tuple(torch.where(scale > 0, scale, 1.0).tolist()))
         objective = SupervisedObjective(target, metric_for("forecasts", target.outputs))
     return MomentTask(signals, clock, (shape, *prepared), NONE, NONE, objective, (horizon,), learnt, graph.get("times"))
 

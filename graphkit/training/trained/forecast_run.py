@@ -123,7 +123,7 @@ class ForecastRun(AbstractModelRun):
             for name, figure in _figures(model, data, outputs, origins).items():
                 found.setdefault(name, []).append(figure)
         together = _figures(chosen[0], data, torch.stack(said).mean(0), origins) if len(chosen) > 1 else {}
-        figures = {name: tuple(values) for name, values in found.items()}
+        figures = {name: tuple(values) for name, values in found.items() if len(values) == len(chosen)}
         return ForecastReport(self.record.metric.name, figures, together, len(origins), part)
 
 

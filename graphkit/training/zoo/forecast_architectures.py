@@ -59,13 +59,13 @@ class AbstractForecastModel(AbstractArchitecture):
 
     length: Count = 0
 
-    def lookback(self, length: int, step_seconds: int | None, season: float | None = None) -> int:
+    def lookback(self, length: int, step_seconds: int | None, season: float = 0.0) -> int:
         """Return how many moments it looks at.
 
         Args:
             length: of the split.
             step_seconds: from one moment to the next, where the calendar is known.
-            season: moments of a season, where it is not.
+            season: moments of a season, where it is not; 0 for none.
 
         Raises:
             ValueError: where it needs a calendar.
@@ -106,13 +106,13 @@ class ForecastRule(AbstractForecastModel):
             | ({"period": "`steps` says how long it is"} if self.steps else {})
         )
 
-    def lookback(self, length: int, step_seconds: int | None, season: float | None = None) -> int:
+    def lookback(self, length: int, step_seconds: int | None, season: float = 0.0) -> int:
         """Return how many moments it looks at."""
         if self.rule != "last-period":
             return super().lookback(length, step_seconds, season)
         if self.steps:
             return self.steps
-        if step_seconds is None and season is not None and self.period == "year":
+        if step_seconds is None and season and self.period == "year":
             return round(season)
         from graphkit.data.temporal_graph import DAY, WEEK, YEAR
 
