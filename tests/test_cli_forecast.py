@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from graphkit.data import store
+from graphkit.cli.forecast_pictures import forecast_moments, of_moments
+from graphkit.data import TemporalGraph, store
 from tests.training.studies import waves
 
 FAST = ["--set", "hidden=6", "--epochs", "3", "--seeds", "2", "--no-pictures"]
@@ -131,3 +133,31 @@ def test_a_family_is_forecast_across_its_graphs(call, mirror, own_folder):
     assert (code, "`--beside` is of one graph" in err) == (2, True)
     code, _, err = call("forecast", "covid-europe")
     assert (code, "is a family of graphs; name one of them" in err) == (2, True)
+
+
+def test_what_comes_next_is_asked_of_a_series_too_short_to_be_cut(call, series):
+    code, _, err = call("forecast", series, *FAST, "--run-dir", "run", "--beside", "none")
+    assert code == 0, err
+    whole = waves()
+    for moments in (8, 10):
+        parts = (whole.signals[:moments], whole.edge_index, whole.edge_weight)
+        store(TemporalGraph(*parts, times=whole.times[:moments]), f"of-{moments}")
+    code, out, err = call("predict", "run", "./of-10")
+    assert code == 0, err
+    assert len(out.splitlines()) == 1 + 4 * 5  # four hours ahead, as by default
+    code, _, err = call("evaluate", "run", "./of-10")
+    assert code == 2
+    assert "Error: " in err
+    code, _, err = call("predict", "run", "./of-8")
+    assert code == 2
+    assert "the model looks at 9 moments, and `data` has 8" in err
+
+
+def test_few_moments_are_drawn_as_they_are():
+    said = torch.arange(8.0).reshape(2, 4, 1)  # two origins, four moments ahead
+    origins, horizons = range(10, 12), (1, 4)
+    moments = forecast_moments(origins, horizons)
+    assert moments.tolist() == [11, 12, 13, 14, 15]
+    found = of_moments(said, origins, moments, horizons)
+    assert found["1 ahead"].nan_to_num(-1).flatten().tolist() == [0, 4, -1, -1, -1]
+    assert found["4 ahead"].nan_to_num(-1).flatten().tolist() == [-1, -1, -1, 3, 7]

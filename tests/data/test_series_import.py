@@ -156,3 +156,39 @@ def test_the_command_takes_both_tables_and_says_what_is_next(call, table):
     assert (code, err) == (2, "Error: `--horizons` must rise, got '3,2'.\n")
     code, _, err = call("forecast", "own", "--learner", "maml")
     assert (code, "go with `--across-graphs`" in err) == (2, True)
+
+
+def numbered(rows):
+    return "time,a,b,c\n" + "".join(f"{when},1,2,{place}\n" for place, when in enumerate(rows))
+
+
+def test_small_whole_numbers_count_moments_and_large_ones_are_seconds(table):
+    table("roads.csv", ROADS)
+    import_series(table("weeks.csv", numbered([1, 2, 4])), "roads.csv", "weeks")
+    graph = open_stored("weeks")
+    assert graph.get("times") is None
+    assert graph.signals[:, 2, 0].nan_to_num(-1).tolist() == [0, 1, -1, 2]
+    start = 1_700_000_000
+    import_series(table("seconds.csv", numbered([start, start + 60, start + 180])), "roads.csv", "seconds")
+    graph = open_stored("seconds")
+    assert (graph.step_seconds, graph.steps) == (60, 4)
+
+
+@pytest.mark.parametrize(
+    ("written", "days"),
+    [
+        (["20240130", "20240131", "20240201"], ["2024-01-30", "2024-01-31", "2024-02-01"]),
+        (["30.01.2024", "31.01.2024", "01.02.2024"], ["2024-01-30", "2024-01-31", "2024-02-01"]),
+        (["01/30/2024", "01/31/2024", "02/01/2024"], ["2024-01-30", "2024-01-31", "2024-02-01"]),
+    ],
+    ids=["eight digits", "the day first", "the month first"],
+)
+def test_dates_are_read_as_they_are_written(table, written, days):
+    import_series(table("days.csv", numbered(written)), table("roads.csv", ROADS), "own")
+    assert open_stored("own").dates.astype("datetime64[D]").astype(str).tolist() == days
+
+
+@pytest.mark.parametrize("written", [["01/02/2024", "02/02/2024"], ["13/02/2024", "02/13/2024"]])
+def test_a_date_that_may_be_two_is_refused(table, written):
+    with pytest.raises(DataError, match="the day first or the month first; write dates as 2024-01-31"):
+        import_series(table("days.csv", numbered(written)), table("roads.csv", ROADS), "own")

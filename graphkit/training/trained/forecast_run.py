@@ -172,6 +172,8 @@ def model_forecasts(model: TrainedModel, data: Any, origins: range, *, device: s
     task = model.task(graph, fabric.device, dtype)
     assert isinstance(task, MomentTask)
     length = task.shape.length
+    if graph.steps < length:
+        raise ValueError(f"the model looks at {length:,} moments, and `data` has {graph.steps:,}.")
     if origins.step != 1 or not len(origins) or origins.start < length - 1 or origins.stop > graph.steps:
         raise ValueError(
             f"`origins` must be consecutive moments from {length - 1:,} to {graph.steps - 1:,}, as the model looks at "

@@ -201,3 +201,43 @@ def test_a_model_of_one_graph_is_told_from_one_of_any():
     two = TemporalGraph(graph.signals.repeat(1, 1, 2), graph.edge_index, graph.edge_weight, times=graph.times)
     with pytest.raises(ValueError, match="forecasts 1 features, but `data` has 2"):
         model_forecasts(free, two, range(20, 30))
+
+
+def without(graph, *fields):
+    """Return a series with some fields away, and its split with it."""
+    made = graph.clone()
+    for name in fields:
+        del made[name]
+    return made
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"last-day", "last-week", "last-year"}])
+def test_what_a_model_was_not_made_for_does_not_change_what_it_says(name):
+    """A calendar, or edges that lead one way, are not looked at by a model that was made without."""
+    graph = waves()
+    bare = without(graph, "times")
+    model = train(bare, small(name), device="cpu").models[0]
+    assert torch.equal(model_forecasts(model, bare, range(30, 33)), model_forecasts(model, graph, range(30, 33)))
+    both = torch.cat([graph.edge_index, graph.edge_index.flip(0)], 1)
+    undirected = TemporalGraph(graph.signals, both, graph.edge_weight.repeat(2), times=graph.times)
+    undirected.forecast_split = graph.forecast_split
+    model = train(undirected, small(name), device="cpu").models[0]
+    if not model.graph_sha256:
+        assert model_forecasts(model, graph, range(30, 33)).isfinite().all()
+
+
+def test_a_season_is_of_the_split_and_of_what_is_learnt():
+    bare = without(waves(), "times", "forecast_split")
+    time = TimeSplit.of(90, 0.6, 0.2)
+    plain, season = (ForecastSplit(time, 6, (1, 3), season=moments) for moments in (0.0, 25.0))
+    assert season.record()["parameters"] == plain.record()["parameters"] | {"season": 25.0}
+    assert season.record()["fingerprint"] != plain.record()["fingerprint"]
+    with pytest.raises(ValueError, match="`season` is of series without a calendar"):
+        season.apply(waves())
+    task, _ = prepare_forecasts(season.apply(bare), small("lag-ridge"), CPU, torch.float32)
+    assert task.known_hands[-2:].all()
+    long = ForecastSplit(time, 6, (1, 3), season=80.0).apply(bare)  # 54 moments are learnt from
+    assert not prepare_forecasts(long, small("lag-ridge"), CPU, torch.float32)[0].known_hands.any()
+    one, other = (train(each.apply(bare), small("lag-ridge"), device="cpu") for each in (plain, season))
+    assert one.record.metric.values != other.record.metric.values
+    assert other.models[0].objective.target.season == 25.0
