@@ -53,7 +53,7 @@ def test_a_record_names_no_folder_and_no_machine_and_is_small(name):
     assert build.machine_texts(RESULTS.records[name]) == []
     path = build.RECORDS / f"{name}.json"
     assert path.read_text(encoding="utf-8") == build.as_text(RESULTS.records[name])
-    assert path.stat().st_size < 64_000
+    assert path.stat().st_size < 80_000  # twelve learners of four countries, three figures of three horizons each
 
 
 def test_an_earlier_figure_goes_when_its_record_comes():

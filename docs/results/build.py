@@ -219,7 +219,7 @@ def shown(value: Any, form: str = "") -> str:
         return " to ".join(f"{scale * value[end]:.{decimals}f}" for end in ("least", "most"))
     width = value.get("interval", value.get("std"))
     mean = f"{scale * value['mean']:.{decimals}f}"
-    return mean if width is None or "mean" in words else f"{mean} ± {scale * width:.{decimals}f}"
+    return mean if not width or "mean" in words else f"{mean} ± {scale * width:.{decimals}f}"
 
 
 def pages() -> dict[str, Path]:
