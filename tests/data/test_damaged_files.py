@@ -131,7 +131,9 @@ def read_caches(home: Path) -> Content:
 
 
 def write_series(home: Path) -> None:
-    (home.parent / "signals.csv").write_text("time,a,b\n" + "".join(f"{60 * row},{row},2\n" for row in range(5)))
+    (home.parent / "signals.csv").write_text(
+        "time,a,b\n" + "".join(f"{1_600_000_000 + 60 * row},{row},2\n" for row in range(5))
+    )
     (home.parent / "roads.csv").write_text("from,to,weight\na,b,0.5\n")
     import_series(home.parent / "signals.csv", home.parent / "roads.csv", home / "graph")
 

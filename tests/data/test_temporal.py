@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from graphkit.data import TemporalGraph, TimeSplit, Windows, load, load_links, load_splits
+from graphkit.data import ForecastSplit, TemporalGraph, TimeSplit, Windows, card, load, load_links, load_splits, names
 from graphkit.data.windows import PARTS
 
 EDGES = torch.tensor([[0, 1, 2], [1, 2, 0]])
@@ -133,7 +133,7 @@ def test_what_is_for_other_data_says_that_these_are_signals_over_time(call):
     for command in (
         "train los-loop",
         "embed chickenpox --loss triplet",
-        "tune covid-europe-italy",
+        "train covid-europe-italy",
         "spectrum los-loop",
     ):
         code, _, err = call(*command.split())
@@ -146,3 +146,16 @@ def test_what_is_for_other_data_says_that_these_are_signals_over_time(call):
         load_splits("los-loop", seeds=[0])
     with pytest.raises(ValueError, match="Give no `split`"):
         load("los-loop", split="stratified")
+
+
+SERIES = [name for name in names() if card(name).kind == "series"]
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_the_split_and_horizons_of_a_card_fit_its_moments(name):
+    known = card(name)
+    usual = {"length": 12, "horizons": [1], "inside": False} | known.forecast
+    time = TimeSplit.from_name(known.default_split, known.signals)
+    made = ForecastSplit(time, length=usual["length"], horizons=tuple(usual["horizons"]), inside=usual["inside"])
+    for part in PARTS:
+        assert len(made.origins(part)) >= 2
