@@ -258,7 +258,8 @@ def show_horizons(figures: Any) -> None:
             for model, of in figures.items()
         ]
         table([title, *(f" {each.removeprefix(f'{name} ')}" for each in columns)], rows)
-    say("to 3: all moments up to 3 ahead together; at 3: that one alone.")
+    farthest = max(int(name.rpartition(" ")[2]) for of in figures.values() for name in of if " to " in name)
+    say(f"to {farthest}: all moments up to {farthest} ahead together; at {farthest}: that one alone.")
 
 
 def _text(metric: Any, scale: float) -> str:
