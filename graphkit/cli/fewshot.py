@@ -87,6 +87,11 @@ OPTIONS = {"k_shot": "--shots", "n_query": "--queries", "n_way": "--ways", "ways
     show_default=True,
     help="What stands beside one learner: untrained, those that are not trained on the other classes.",
 )
+@click.option(
+    "--encoder-model",
+    metavar="NAME",
+    help="Beside the learner, train one with this graph model: gcn, gat, sage, chebii, ...; --set is of that one.",
+)
 @click.option("--list-learners", is_flag=True, help="Name learners and baselines, and what each is.")
 @click.option(
     "--ways",
@@ -142,6 +147,7 @@ def fewshot(
     dataset: str,
     learner: str | None,
     baselines: str,
+    encoder_model: str | None,
     list_learners: bool,
     ways: int | str,
     shots: tuple[int, ...],
@@ -170,7 +176,12 @@ def fewshot(
     from graphkit.training.engine.run_folder import RunFolder
     from graphkit.training.fewshot.encoders import Encoders
     from graphkit.training.fewshot.method import require_inner_steps
-    from graphkit.training.fewshot.named_methods import METHODS, with_baselines
+    from graphkit.training.fewshot.named_methods import (
+        METHODS,
+        graph_learner,
+        learners_of_graph_models,
+        with_baselines,
+    )
 
     if list_learners:
         table(["name", "rows", "what it is"], [(name, m.rows, _what(m)) for name, m in METHODS.items()])
@@ -195,6 +206,17 @@ def fewshot(
     losses = tuple(loss.strip() for loss in encoder.split(","))
     encoders = Encoders(losses, encoder_draws, settings_of(encoder_settings))
     methods = {name: METHODS[name] for name in names}
+    if encoder_model is not None:
+        if asked.items == "graphs":
+            raise click.UsageError(
+                "`--encoder-model` is of the nodes of a graph, and here are whole graphs; leave it out."
+            )
+        able = [name for name in names if name in learners_of_graph_models()] if learner == "all" else [learner]
+        with rename_arguments({"encoder_model": "--encoder-model", "learner": "--learner"}):
+            made = {new: each for name in able for new, each in graph_learner(name, encoder_model).items()}
+        methods |= made
+        learner = learner if learner == "all" else next(iter(made))
+        names = list(methods)
     if options.settings or options.config:
         if learner == "all":
             raise click.UsageError(

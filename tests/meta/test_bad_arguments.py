@@ -77,6 +77,7 @@ BAD: dict[str, list[Any]] = {
     "statistics": [None, 1, "batch", ["task"]],
     "similarity": [None, 1, "dot", ["cosine"]],
     "head": [1, ["0"], "nothing"],
+    "moved": [1, "weight", [1], [], ["nothing"], ["weight", "nothing"]],
     "model": [None, 1, "gcn", lambda x: x, nn.Linear, X],
     "rows": [*NOT_A_TENSOR, X[0], Y, X.bool(), X * torch.nan, torch.ones(2, 2, 2)],
     "rows or none": [1, "x", X[0], Y, X * torch.nan, torch.ones(2, 2, 2)],
@@ -118,18 +119,19 @@ BAD: dict[str, list[Any]] = {
 
 INNER = {"inner_lr": "0 or more", "inner_steps": "count of 0 or more", "dropout": "flag", "statistics": "statistics"}
 STEPS = {"model": "model", **INNER, "order": "order", "multi_step": "share"}
+MOVED = {**STEPS, "moved": "moved"}
 UNLABELLED = {"unlabelled": "rows", "weight": "positive", "spread": "positive", "temperature": "positive"}
 CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, str]]] = {
-    "MAML": (MAML, {"model": nn.Linear(3, 2)}, STEPS),
+    "MAML": (MAML, {"model": nn.Linear(3, 2)}, MOVED),
     "ANIL": (ANIL, {"model": nn.Linear(3, 2)}, {**STEPS, "head": "head"}),
-    "MetaSGD": (MetaSGD, {"model": nn.Linear(3, 2)}, {**STEPS, "inner_lr": "positive"}),
-    "ProtoMAML": (ProtoMAML, {"model": nn.Linear(3, 2)}, {**STEPS, "temperature": "positive"}),
+    "MetaSGD": (MetaSGD, {"model": nn.Linear(3, 2)}, {**MOVED, "inner_lr": "positive"}),
+    "ProtoMAML": (ProtoMAML, {"model": nn.Linear(3, 2)}, {**MOVED, "temperature": "positive"}),
     "SemiSupervisedProtoMAML": (
         SemiSupervisedProtoMAML,
         {"model": nn.Linear(3, 2), "unlabelled": X},
-        {**STEPS, **UNLABELLED},
+        {**MOVED, **UNLABELLED},
     ),
-    "Reptile": (Reptile, {"model": nn.Linear(3, 2)}, {"model": "model", **INNER}),
+    "Reptile": (Reptile, {"model": nn.Linear(3, 2)}, {"model": "model", **INNER, "moved": "moved"}),
     "SiameseNetwork": (
         SiameseNetwork,
         {"model": nn.Linear(3, 2)},
@@ -355,7 +357,7 @@ def test_every_argument_of_everything_public_is_tried():
     for function, _, kinds in CASES.values():
         names = set(inspect.signature(function).parameters)
         if "inner" in names:  # keywords that learners share
-            names = names - {"inner"} | InnerOptions.__annotations__.keys()
+            names = names - {"inner"} | InnerOptions.__annotations__.keys() | ({"moved"} & kinds.keys())
         assert names - NOT_TRIED.keys() == kinds.keys()
 
 

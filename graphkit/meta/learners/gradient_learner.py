@@ -42,6 +42,12 @@ class InnerOptions(TypedDict, total=False):
     multi_step: float
 
 
+class MovedOptions(InnerOptions, total=False):
+    """Those of learners that may be told which parameters the inner steps adapt."""
+
+    moved: Sequence[str] | None
+
+
 class AbstractGradientLearner(AbstractLearner):
     """Steps of gradient descent on the support's cross-entropy, from a start that is learnt.
 
@@ -80,7 +86,7 @@ class AbstractGradientLearner(AbstractLearner):
         multi_step: float = 0.0,
     ) -> None:
         super().__init__(model, dropout=dropout, statistics=statistics)
-        self._chosen = None if moved is None else tuple(moved)
+        self._chosen = None if moved is None else _require_parameters(model, moved)
         self.temperature = None if temperature is None else positive("temperature", temperature)
         self.inner_loop = InnerLoop(lr=inner_lr, steps=inner_steps, order=order, multi_step=multi_step)
         self.rates: nn.ParameterDict | None = None
@@ -261,6 +267,18 @@ def trained_parameters(model: nn.Module, chosen: Sequence[str] | None = None) ->
     places = model.named_parameters(remove_duplicate=False)
     within = {id(value) for name, value in places if any(f"{name}.".startswith(f"{each}.") for each in chosen)}
     return {name: value for name, value in trained.items() if id(value) in within}
+
+
+def _require_parameters(model: nn.Module, moved: Any) -> tuple[str, ...]:
+    """Return the names of what is moved, or refuse what names no parameter that is trained."""
+    wanted = "`moved` must be a list of names of parameters or modules, or None"
+    if isinstance(moved, str) or not isinstance(moved, Sequence) or not all(isinstance(each, str) for each in moved):
+        raise TypeError(f"{wanted}, got {moved!r}.")
+    known = trained_parameters(model)
+    for name in moved or [""]:
+        if not trained_parameters(model, [name]):
+            raise ValueError(f"{wanted}; {name!r} has none that is trained. There are {', '.join(known)}.")
+    return tuple(moved)
 
 
 class Clone:

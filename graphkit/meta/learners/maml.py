@@ -13,7 +13,12 @@ from graphkit._checks import embeddings, instance, positive
 from graphkit._exports import deprecated_method
 from graphkit.meta.functional import model_lock
 from graphkit.meta.learners.abstract_learner import Forward, query_loss
-from graphkit.meta.learners.gradient_learner import AbstractGradientLearner, InnerOptions, trained_parameters
+from graphkit.meta.learners.gradient_learner import (
+    AbstractGradientLearner,
+    InnerOptions,
+    MovedOptions,
+    trained_parameters,
+)
 from graphkit.meta.learners.prototypical import refined_prototypes, require_like_support
 from graphkit.meta.tasks import Task
 
@@ -46,11 +51,12 @@ class MAML(AbstractMAML):
     .. math::
         \min_\theta \sum_{\mathcal T} \ell_{query}\bigl(\theta - \alpha \nabla \ell_{support}(\theta)\bigr)
 
-    ``order=1`` is first-order MAML (FOMAML). All parameters adapt; the model has one output per class.
+    ``order=1`` is first-order MAML (FOMAML). All parameters adapt, or those that are named; the model has one
+    output per class.
 
     Args:
         model: any module with as many outputs as tasks have classes.
-        inner_lr, inner_steps, order, dropout, statistics, multi_step: see :class:`AbstractGradientLearner`.
+        moved, inner_lr, inner_steps, order, dropout, statistics, multi_step: see :class:`AbstractGradientLearner`.
 
     Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400. The official codes of Meta-GNN and G-Meta never
     keep the graph of the inner steps: what they call MAML is ``order=1``.
@@ -64,7 +70,7 @@ class MAML(AbstractMAML):
         (['bias', 'weight'], torch.Size([4, 6, 2]))
     """
 
-    def __init__(self, model: nn.Module, **inner: Unpack[InnerOptions]) -> None:
+    def __init__(self, model: nn.Module, **inner: Unpack[MovedOptions]) -> None:
         super().__init__(model, **inner)
 
 
@@ -115,7 +121,7 @@ class MetaSGD(AbstractMAML):
     Args:
         model: any module with as many outputs as tasks have classes.
         inner_lr: where all rates start, above 0.
-        inner_steps, order, dropout, statistics, multi_step: see :class:`AbstractGradientLearner`.
+        moved, inner_steps, order, dropout, statistics, multi_step: see :class:`AbstractGradientLearner`.
 
     Source: Li et al. (2017), arXiv:1707.09835, whose rates are one per number and the same in all steps; per tensor and
     step as Antoniou, Edwards & Storkey (2019), arXiv:1810.09502.
@@ -126,7 +132,7 @@ class MetaSGD(AbstractMAML):
         [('bias', (3,)), ('weight', (3,))]
     """
 
-    def __init__(self, model: nn.Module, **inner: Unpack[InnerOptions]) -> None:
+    def __init__(self, model: nn.Module, **inner: Unpack[MovedOptions]) -> None:
         if "inner_lr" in inner:
             positive("inner_lr", inner["inner_lr"])
         super().__init__(model, learnt_rates=True, **inner)
@@ -142,7 +148,7 @@ class ProtoMAML(AbstractMAML):
     Args:
         model: any module; its outputs are embeddings.
         temperature: :math:`1 / \tau`, above 0.
-        inner_lr, inner_steps, order, dropout, statistics, multi_step: see :class:`AbstractGradientLearner`.
+        moved, inner_lr, inner_steps, order, dropout, statistics, multi_step: see :class:`AbstractGradientLearner`.
 
     Source: Triantafillou et al. (2020), arXiv:1903.03096, for Euclidean prototypes; cosines here,
     as the baseline without training has them.
@@ -155,7 +161,7 @@ class ProtoMAML(AbstractMAML):
         torch.Size([4, 9, 3])
     """
 
-    def __init__(self, model: nn.Module, *, temperature: float = 0.1, **inner: Unpack[InnerOptions]) -> None:
+    def __init__(self, model: nn.Module, *, temperature: float = 0.1, **inner: Unpack[MovedOptions]) -> None:
         super().__init__(model, temperature=positive("temperature", temperature), **inner)
 
 
@@ -169,7 +175,7 @@ class SemiSupervisedProtoMAML(ProtoMAML):
         model: any module from rows to embeddings.
         unlabelled: rows ``[items, features]``.
         weight, spread: see :class:`SemiSupervisedPrototypes`.
-        temperature, inner_lr, inner_steps, order, dropout, statistics, multi_step: see :class:`ProtoMAML`.
+        temperature, moved, inner_lr, inner_steps, order, dropout, statistics, multi_step: see :class:`ProtoMAML`.
 
     Source: Triantafillou et al. (2020), arXiv:1903.03096, for the start; Ren et al. (2018), arXiv:1803.00676, for
     prototypes that unlabelled items refine.
@@ -192,7 +198,7 @@ class SemiSupervisedProtoMAML(ProtoMAML):
         weight: float = 3.0,
         spread: float = 0.2,
         temperature: float = 0.1,
-        **inner: Unpack[InnerOptions],
+        **inner: Unpack[MovedOptions],
     ) -> None:
         super().__init__(model, temperature=temperature, **inner)
         self.register_buffer("unlabelled", embeddings("unlabelled", unlabelled), persistent=False)
@@ -219,7 +225,7 @@ class Reptile(AbstractGradientLearner):
 
     Args:
         model: any module with as many outputs as tasks have classes.
-        inner_lr, inner_steps, dropout, statistics: see :class:`AbstractGradientLearner`.
+        moved, inner_lr, inner_steps, dropout, statistics: see :class:`AbstractGradientLearner`.
 
     Source: Nichol, Achiam & Schulman (2018), arXiv:1803.02999.
 
@@ -233,13 +239,20 @@ class Reptile(AbstractGradientLearner):
         self,
         model: nn.Module,
         *,
+        moved: Sequence[str] | None = None,
         inner_lr: float = 0.1,
         inner_steps: int = 5,
         dropout: bool = False,
         statistics: str = "task",
     ) -> None:
         super().__init__(
-            model, inner_lr=inner_lr, inner_steps=inner_steps, order=1, dropout=dropout, statistics=statistics
+            model,
+            moved=moved,
+            inner_lr=inner_lr,
+            inner_steps=inner_steps,
+            order=1,
+            dropout=dropout,
+            statistics=statistics,
         )
 
     def meta_loss(self, tasks: Sequence[Task]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -16,6 +17,14 @@ from graphkit.training.fewshot.method import (
     evaluate_learner,
     known_rows,
 )
+from graphkit.training.fewshot.task_models import (
+    OF_ROWS,
+    TaskModel,
+    draw_model,
+    moved_parameters,
+    nodes_for,
+    unused_model_fields,
+)
 from graphkit.training.zoo.architecture import STRICT, Count, LearningRate, NonNegative, Positive, Share, Switch
 
 if TYPE_CHECKING:
@@ -23,46 +32,60 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from graphkit.meta import AbstractGradientLearner, AbstractLearner, TaskSet
+    from graphkit.meta import AbstractGradientLearner, AbstractLearner, MetaTraining, Nodes, Rows, TaskSet
     from graphkit.training.engine.distributed import World
     from graphkit.training.fewshot.learner_trainer import LearnerTrainer
-    from graphkit.training.fewshot.problems import Problem
+    from graphkit.training.fewshot.problems import Edges, Problem
 
 
 Gradient: TypeAlias = Literal["maml", "fomaml", "reptile", "anil", "meta-sgd", "protomaml"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AbstractComparison(AbstractMethod):
-    """A network trained on tasks of the training classes to compare items; nothing in it changes for a new task.
+class AbstractMetaTrained(AbstractMethod):
+    """A model that is trained on tasks of the training classes.
 
     Args:
         scale: length of a row.
-        model: "perceptron" of one hidden layer, or "weights", one per feature, which begin by changing nothing.
-        hidden: width of the perceptron.
+        model: "perceptron" of one hidden layer; "weights", one per feature, which begin by changing nothing; or a graph
+            model by the name that `graphkit train` has for it, which sees the rows of a node and of its neighbours.
+        hidden: width between the layers of the model.
         steps, batch, lr: of meta-training.
     """
 
     scale: LearningRate = 1.0
-    model: Literal["perceptron", "weights"] = "weights"
+    model: TaskModel = "weights"
     hidden: Positive = 64
     steps: Count = 200
     batch: Positive = 8
     lr: LearningRate = 0.01
 
     @abstractmethod
-    def network(self, channels: int) -> AbstractLearner:
-        """Return the network as it is drawn."""
+    def draw(self, channels: int, ways: int) -> AbstractLearner:
+        """Return the learner as it is drawn.
 
-    def unused_fields(self) -> dict[str, str]:
-        """Return what nothing is trained by, and the width of a perceptron that is not there."""
-        found = dict.fromkeys(("batch", "lr"), "`steps` is 0") if not self.steps else {}
-        return found | (dict.fromkeys(("hidden", "scale"), "`model` is 'weights'") if self.model == "weights" else {})
+        Args:
+            channels: width of a row.
+            ways: classes of a task.
+        """
 
     @property
     def length(self) -> float:
         """Length of a row."""
         return self.scale
+
+    @property
+    def sees_edges(self) -> bool:
+        """Return whether its model is a graph model."""
+        return self.model not in OF_ROWS
+
+    def nodes(self, rows: Rows, edges: Edges) -> Nodes:
+        """Return rows as nodes of their graph.
+
+        Raises:
+            ValueError: for edge weights that its model cannot use.
+        """
+        return nodes_for(self.model, rows, edges)
 
     @property
     def trained(self) -> bool:
@@ -74,29 +97,43 @@ class AbstractComparison(AbstractMethod):
         """Return the step of the meta-training."""
         return "meta-training step"
 
-    def start(self, problem: Problem, seed: int, world: World) -> LearnerTrainer:
-        """Return the meta-training of a freshly drawn network."""
+    def meta_training(self) -> MetaTraining:
+        """Return how it is trained."""
         from graphkit.meta import MetaTraining
+
+        return MetaTraining(steps=self.steps, batch=self.batch, lr=self.lr)
+
+    def start(self, problem: Problem, seed: int, world: World) -> LearnerTrainer:
+        """Return the meta-training of a freshly drawn learner."""
         from graphkit.training.engine.distributed import rng_seed
         from graphkit.training.fewshot.learner_trainer import LearnerTrainer
 
         with rng_seed(seed):
-            learner = self.network(problem.channels).to(problem.device)
-        options = MetaTraining(steps=self.steps, batch=self.batch, lr=self.lr)
-        return LearnerTrainer(learner, problem, options, world)
+            learner = self.draw(problem.channels, problem.ways).to(problem.device)
+        return LearnerTrainer(learner, problem, self.meta_training(), world)
+
+    def learnt(self, problem: Problem, seed: int, trainer: LearnerTrainer) -> Learnt:
+        """Return the weights of the selected learner, and the rates that it learnt."""
+        return Learnt(trainer.learner.state_dict(), {})
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AbstractComparison(AbstractMetaTrained):
+    """A network trained on tasks of the training classes to compare items; nothing in it changes for a new task."""
+
+    def unused_fields(self) -> dict[str, str]:
+        """Return what nothing is trained by, and the width of a perceptron that is not there."""
+        found = dict.fromkeys(("batch", "lr"), "`steps` is 0") if not self.steps else {}
+        return found | unused_model_fields(self.model, self.hidden)
 
     def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: LearnerTrainer) -> Evaluations:
         """Return the evaluations of the selected network."""
         step = trainer.select()
         return evaluate_learner(trainer.learner, problem, options)._replace(step=step)
 
-    def learnt(self, problem: Problem, seed: int, trainer: LearnerTrainer) -> Learnt:
-        """Return the weights of the selected network."""
-        return Learnt(trainer.learner.state_dict(), {})
-
     def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
         """Return the learner."""
-        made = self.network(channels)
+        made = self.draw(channels, ways)
         made.load_state_dict(learnt.weights)
         return made
 
@@ -105,11 +142,11 @@ class AbstractComparison(AbstractMethod):
 class PrototypicalNet(AbstractComparison):
     """A prototypical network trained on tasks of the training classes: items are compared with class means."""
 
-    def network(self, channels: int) -> AbstractLearner:
+    def draw(self, channels: int, ways: int) -> AbstractLearner:
         """Return the network as it is drawn."""
         from graphkit.meta import PrototypicalNetwork
 
-        return PrototypicalNetwork(_model(self.model, channels, self.hidden, self.hidden))
+        return PrototypicalNetwork(draw_model(self.model, channels, self.hidden, self.hidden))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -126,23 +163,20 @@ class SiameseNet(AbstractComparison):
         """Return what nothing is trained by."""
         return super().unused_fields() | ({} if self.steps else {"margin": "`steps` is 0"})
 
-    def network(self, channels: int) -> AbstractLearner:
+    def draw(self, channels: int, ways: int) -> AbstractLearner:
         """Return the network as it is drawn."""
         from graphkit.meta import SiameseNetwork
 
-        return SiameseNetwork(_model(self.model, channels, self.hidden, self.hidden), margin=self.margin)
+        return SiameseNetwork(draw_model(self.model, channels, self.hidden, self.hidden), margin=self.margin)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class MetaLearnt(AbstractMethod):
+class MetaLearnt(AbstractMetaTrained):
     """MAML or one of its kin, trained on tasks of the training classes.
 
     Args:
         learner: which of them.
-        scale: length of a row.
-        model: "perceptron" of one hidden layer, or "weights", one per feature, for a head made of prototypes.
-        hidden: width of the perceptron.
-        steps, batch, lr: of meta-training.
+        model: as of all that is meta-trained; "weights" are for a head made of prototypes.
         inner_lr, inner_steps: of the inner loop.
         test_steps: inner steps on validation and test tasks; 0 for as many as in training.
         temperature: of a head made of prototypes.
@@ -154,12 +188,7 @@ class MetaLearnt(AbstractMethod):
     """
 
     learner: Gradient = "maml"
-    scale: LearningRate = 1.0
-    model: Literal["perceptron", "weights"] = "perceptron"
-    hidden: Positive = 64
-    steps: Count = 200
-    batch: Positive = 8
-    lr: LearningRate = 0.01
+    model: TaskModel = "perceptron"
     inner_lr: NonNegative = 0.1
     inner_steps: Count = 5
     test_steps: Count = 0
@@ -170,11 +199,6 @@ class MetaLearnt(AbstractMethod):
     unlabelled: Switch = False
 
     @property
-    def length(self) -> float:
-        """Length of a row."""
-        return self.scale
-
-    @property
     def order(self) -> int:
         """Order of the gradients through the inner loop."""
         return 1 if self.learner in ("fomaml", "reptile") else 2
@@ -182,9 +206,10 @@ class MetaLearnt(AbstractMethod):
     def unused_fields(self) -> dict[str, str]:
         """Return what other learners have, and what no step needs."""
         head = "only protomaml's head is made of prototypes"
-        found = dict.fromkeys(("model", "temperature", "unlabelled"), head) if self.learner != "protomaml" else {}
-        if self.learner == "protomaml" and self.model == "weights":
-            found |= dict.fromkeys(("hidden", "scale"), "`model` is 'weights'")
+        found = dict.fromkeys(("temperature", "unlabelled"), head) if self.learner != "protomaml" else {}
+        found |= unused_model_fields(self.model, self.hidden)
+        if self.sees_edges:
+            found["unlabelled"] = "a graph model sees the other nodes anyway"
         if self.order == 1:
             found["first_order"] = f"{self.learner} takes no others"
         if self.learner == "reptile":
@@ -195,11 +220,6 @@ class MetaLearnt(AbstractMethod):
             found |= dict.fromkeys(("batch", "lr", "first_order", "multi_step", "margin"), "`steps` is 0")
         return found
 
-    @property
-    def trained(self) -> bool:
-        """Return true."""
-        return True
-
     def __post_init__(self) -> None:
         if self.learner == "meta-sgd" and self.test_steps > self.inner_steps:
             raise ValueError(
@@ -208,29 +228,19 @@ class MetaLearnt(AbstractMethod):
             )
         if self.unlabelled and self.learner != "protomaml":
             raise ValueError(f"`unlabelled` moves the prototypes of protomaml, and {self.learner} has none.")
+        if self.model == "weights" and self.learner != "protomaml":
+            raise ValueError(
+                f"`model` 'weights' has no outputs for classes, which {self.learner} needs; take perceptron, or a "
+                "graph model."
+            )
+        if self.unlabelled and self.sees_edges:
+            raise ValueError(f"`unlabelled` is of models that see one row at a time, and {self.model!r} sees a graph.")
 
-    @property
-    def selects(self) -> str:
-        """Return the step of the meta-training."""
-        return "meta-training step"
-
-    def start(self, problem: Problem, seed: int, world: World) -> LearnerTrainer:
-        """Return the meta-training of a freshly drawn learner."""
-        from graphkit.meta import MetaTraining
-        from graphkit.training.engine.distributed import rng_seed
-        from graphkit.training.fewshot.learner_trainer import LearnerTrainer
-
-        with rng_seed(seed):
-            learner = self._build(problem.channels, problem.ways).to(problem.device)
-        options = MetaTraining(
-            steps=self.steps,
-            batch=self.batch,
-            lr=self.lr,
-            first_order=self.first_order,
-            test_steps=self.test_steps,
-            margin=self.margin,
+    def meta_training(self) -> MetaTraining:
+        """Return how it is trained."""
+        return dataclasses.replace(
+            super().meta_training(), first_order=self.first_order, test_steps=self.test_steps, margin=self.margin
         )
-        return LearnerTrainer(learner, problem, options, world)
 
     def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: LearnerTrainer) -> Evaluations:
         """Return the evaluations of the selected learner; one with a head of its own has no calibration."""
@@ -258,48 +268,37 @@ class MetaLearnt(AbstractMethod):
         """Return how many classes its last layer tells apart; 0 where a head is made of prototypes."""
         return 0 if self.learner == "protomaml" else ways
 
-    def learnt(self, problem: Problem, seed: int, trainer: LearnerTrainer) -> Learnt:
-        """Return the weights of the selected learner, and the rates that it learnt."""
-        return Learnt(trainer.learner.state_dict(), {})
-
     def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
         """Return the learner."""
         from graphkit.meta import SemiSupervisedProtoMAML
 
-        made: AbstractGradientLearner = self._build(channels, ways)
+        made: AbstractGradientLearner = self.draw(channels, ways)
         made.load_state_dict(learnt.weights)
         if self.unlabelled:
             rate, steps, temperature = self.inner_lr, self.inner_steps, self.temperature
             made = SemiSupervisedProtoMAML(made.model, known, temperature=temperature, inner_lr=rate, inner_steps=steps)
         return made.with_inner_loop(steps=self.test_steps) if self.test_steps else made
 
-    def _build(self, channels: int, ways: int) -> AbstractGradientLearner:
+    def draw(self, channels: int, ways: int) -> AbstractGradientLearner:
         """Return the learner as it is drawn."""
         from graphkit.meta import ANIL, MAML, MetaSGD, ProtoMAML, Reptile
 
         rate, steps, more = self.inner_lr, self.inner_steps, self.multi_step
-        if self.learner == "protomaml":
-            model = _model(self.model, channels, self.hidden, self.hidden)
-            return ProtoMAML(model, temperature=self.temperature, inner_lr=rate, inner_steps=steps, multi_step=more)
-        model = _model("perceptron", channels, self.hidden, ways)
-        if self.learner == "reptile":
-            return Reptile(model, inner_lr=rate, inner_steps=steps)
+        model = draw_model(self.model, channels, self.hidden, self.hidden if self.learner == "protomaml" else ways)
+        moved = moved_parameters(self.model, model)
         if self.learner == "anil":
-            return ANIL(model, inner_lr=rate, inner_steps=steps, multi_step=more)
+            # A filter behind the last linear map does not move: its map does.
+            head = None if moved is None else moved[-1].rpartition(".")[0]
+            return ANIL(model, head=head, inner_lr=rate, inner_steps=steps, multi_step=more)
+        if self.learner == "reptile":
+            return Reptile(model, moved=moved, inner_lr=rate, inner_steps=steps)
+        if self.learner == "protomaml":
+            return ProtoMAML(
+                model, temperature=self.temperature, moved=moved, inner_lr=rate, inner_steps=steps, multi_step=more
+            )
         if self.learner == "meta-sgd":
-            return MetaSGD(model, inner_lr=rate, inner_steps=steps, multi_step=more)
-        return MAML(model, inner_lr=rate, inner_steps=steps, order=self.order, multi_step=more)
-
-
-def _model(kind: str, channels: int, hidden: int, outputs: int) -> nn.Module:
-    """Return a freshly drawn model of rows."""
-    from torch import nn
-
-    from graphkit.meta import FeatureWeights
-
-    if kind == "weights":
-        return FeatureWeights(channels)
-    return nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+            return MetaSGD(model, moved=moved, inner_lr=rate, inner_steps=steps, multi_step=more)
+        return MAML(model, moved=moved, inner_lr=rate, inner_steps=steps, order=self.order, multi_step=more)
 
 
 def _perceptron(learner: Gradient, **fields: Any) -> MetaLearnt:

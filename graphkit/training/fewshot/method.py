@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from graphkit.meta import AbstractLearner, Evaluation, TaskSet
+    from graphkit.meta import AbstractLearner, Evaluation, Nodes, Rows, TaskSet
     from graphkit.training.engine.distributed import World
     from graphkit.training.engine.trainer import AbstractTrainer
-    from graphkit.training.fewshot.problems import Problem
+    from graphkit.training.fewshot.problems import Edges, Problem
 
 
 class EvalOptions(NamedTuple):
@@ -61,7 +61,9 @@ class Learnt(NamedTuple):
 
 def known_rows(tasks: TaskSet) -> Tensor:
     """Return the rows of all items of the tasks' graph that are there: those of nodes that were taken out are 0."""
-    x: Tensor = tasks.items.x  # type: ignore[attr-defined]  # rows have it
+    from graphkit.training.fewshot.problems import table_of
+
+    x = table_of(tasks.items)
     return x[x.any(-1)]
 
 
@@ -167,6 +169,19 @@ class AbstractMethod(AbstractOptions, ABC):
     def length(self) -> float:
         """Length of a row, which says nothing where directions are compared."""
         return 1.0
+
+    @property
+    def sees_edges(self) -> bool:
+        """Whether its model sees the graph, of which the rows are nodes, and not each row alone."""
+        return False
+
+    def nodes(self, rows: Rows, edges: Edges) -> Nodes:
+        """Return rows as nodes of their graph, for a model that sees it.
+
+        Raises:
+            ValueError: for edge weights that its model cannot use.
+        """
+        raise NotImplementedError(f"{type(self).__name__} sees one row at a time")
 
     @property
     def title(self) -> str:

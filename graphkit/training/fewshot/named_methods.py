@@ -11,8 +11,9 @@ from graphkit.training.fewshot.baseline_methods import (
     SemiSupervised,
     Whitened,
 )
-from graphkit.training.fewshot.meta_learners import META_LEARNERS, MetaLearnt
+from graphkit.training.fewshot.meta_learners import META_LEARNERS, AbstractMetaTrained, MetaLearnt
 from graphkit.training.fewshot.method import AbstractMethod
+from graphkit.training.fewshot.task_models import GRAPH_MODELS
 
 METHODS: dict[str, AbstractMethod] = {
     **BASELINE_METHODS,
@@ -51,6 +52,51 @@ ON_ENCODERS = ("encoder-prototypes", "encoder-semi", "encoder-ridge", "encoder-r
 
 BESIDE: dict[str, tuple[bool, ...]] = {"all": (True, False), "untrained": (False,), "none": ()}
 """Which of them are asked for: those that are trained on other classes, those that are not, or neither."""
+
+
+def learners_of_graph_models() -> list[str]:
+    """Return the names of the methods that can train a graph model.
+
+    Example:
+        >>> learners_of_graph_models()[:4]
+        ['protonet', 'siamese', 'maml', 'fomaml']
+    """
+    return [
+        name
+        for name, method in METHODS.items()
+        if isinstance(method, AbstractMetaTrained) and not getattr(method, "unlabelled", False)
+    ]
+
+
+GRAPH_FIELDS = {"scale": 10.0, "inner_lr": 1.0, "lr": 0.001}
+"""Fields of learners whose model is a graph model, those of them that a learner has; chosen with GCN's."""
+
+
+def graph_learner(name: str, model: str) -> dict[str, AbstractMethod]:
+    """Return a learner with a graph model in place of its perceptron or weights, by the name "MODEL-LEARNER".
+
+    It sees the same rows, as features of the nodes; the convolutions see the neighbours of each too, and in a learner
+    that takes steps on a support they are what the steps move.
+
+    Args:
+        name: of a method in ``METHODS`` that is trained on tasks.
+        model: a graph model of ``TaskModel``, such as "gcn", "gat", "sage" or "chebii".
+
+    Raises:
+        ValueError: for an unknown name, a learner that trains no such model, and one that is no graph model.
+
+    Example:
+        >>> made = graph_learner("maml", "gcn")
+        >>> made["gcn-maml"].model, made["gcn-maml"].inner_lr
+        ('gcn', 1.0)
+    """
+    method = METHODS[member("learner", name, METHODS)]
+    member("encoder_model", model, GRAPH_MODELS)
+    able = learners_of_graph_models()
+    if name not in able:
+        raise ValueError(f"`learner` {name!r} trains no graph model; take one that does: {', '.join(able)}.")
+    fields = {field: value for field, value in GRAPH_FIELDS.items() if field in method.options()}
+    return {f"{model}-{name}": method.with_({"model": model, **fields})}
 
 
 def with_baselines(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphkit.meta import ClassSplit, FewShotProtocol, Rows, TaskSet
+from graphkit.meta import AbstractItems, ClassSplit, FewShotProtocol, Nodes, Rows, TaskSet
 from graphkit.training.fewshot.feature_views import ADAPTERS
 
 VALIDATION_TASKS, TRAIN_TASKS = 50, 1600
@@ -61,7 +61,7 @@ class Problem:
     @property
     def device(self) -> torch.device:
         """Where the rows lie."""
-        return self.test.items.x.device  # type: ignore[attr-defined]  # rows have it
+        return table_of(self.test.items).device
 
     @property
     def ways(self) -> int:
@@ -73,20 +73,54 @@ class Problem:
         seen = rows.train if self.train else ()
         train = tuple(tasks.with_items(x) for tasks, x in zip(self.train, seen, strict=True))
         sources = tuple(
-            (Rows(x.x, y.y.to(x.x.device)), labels) for x, (y, labels) in zip(seen, self.sources, strict=True)
+            (Rows(table_of(x), y.y.to(table_of(x).device)), labels)
+            for x, (y, labels) in zip(seen, self.sources, strict=True)
         )
         validation = None if self.validation is None else self.validation.with_items(rows.validation)
         test = self.test.with_items(rows.test)
         return dataclasses.replace(self, train=train, validation=validation, test=test, sources=sources)
 
 
+def table_of(items: AbstractItems) -> Tensor:
+    """Return the rows of items, ``[items, features]``."""
+    found: Tensor = items.x  # type: ignore[attr-defined]  # rows and nodes have it
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """The edges of a graph as its models see them.
+
+    Args:
+        index: ``[2, edges]``.
+        weight: ``[edges]``, ``None`` where edges have none.
+    """
+
+    index: Tensor
+    weight: Tensor | None
+
+
+@dataclass(frozen=True)
+class EdgeViews:
+    """Edges of a problem's graphs in each of its parts, between the nodes that are there."""
+
+    train: tuple[Edges, ...]
+    validation: Edges
+    test: Edges
+
+
 @dataclass(frozen=True)
 class FeatureViews:
-    """Rows of a problem's items in each of its parts."""
+    """Rows of a problem's items in each of its parts, or the nodes whose features they are."""
 
-    train: tuple[Rows, ...]
-    validation: Rows
-    test: Rows
+    train: tuple[Rows | Nodes, ...]
+    validation: Rows | Nodes
+    test: Rows | Nodes
+
+    def with_edges(self, edges: EdgeViews, make: Callable[[Any, Edges], Nodes]) -> FeatureViews:
+        """Return nodes in place of rows, as ``make`` makes them of rows and edges."""
+        train = tuple(map(make, self.train, edges.train))
+        return FeatureViews(train, make(self.validation, edges.validation), make(self.test, edges.test))
 
 
 def one_graph(data: Data, split: ClassSplit, protocol: FewShotProtocol) -> Problem:

@@ -161,6 +161,11 @@ def fewshot(
             raise ValueError(
                 f"`protocol` must be the one that the study was drawn with, {problem.test.protocol}, got {protocol}."
             )
+    if study.edges is None and (seeing := [name for name in names if methods[name].sees_edges]):
+        raise ValueError(
+            f"`names`: {', '.join(seeing)} have models of the nodes of a graph, and the items here are whole graphs; "
+            "take a `model` of rows, such as perceptron."
+        )
     require_inner_steps({name: methods[name] for name in names}, steps)
     config = {name: {"kind": type(methods[name]).__name__, **methods[name].as_dict()} for name in names}
     held = {
@@ -327,7 +332,11 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
         began = time.process_time()
         self._rows = self._chosen_rows(unit.problem) if method.rows == CHOSEN else method.rows
         trained = [self._encoders[each.key] for each in study.encoders(unit.problem)] if self._rows == ENCODER else []
-        self._problem = unit.problem.with_features(study.features(unit.problem, self._rows, method.length, trained))
+        views = study.features(unit.problem, self._rows, method.length, trained)
+        if method.sees_edges:
+            assert study.edges is not None
+            views = views.with_edges(study.edges(unit.problem), method.nodes)
+        self._problem = unit.problem.with_features(views)
         if study.device.type == "cuda":
             torch.cuda.synchronize(study.device)  # what made the rows is no part of the method's time
         self._row_seconds[method.rows] = self._row_seconds.get(method.rows, 0.0) + time.process_time() - began

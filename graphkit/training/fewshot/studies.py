@@ -35,7 +35,15 @@ from graphkit.training.fewshot.encoder_training import (
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
 from graphkit.training.fewshot.feature_views import adapt_features, graph_counts, rows_of
 from graphkit.training.fewshot.method import COUNTS
-from graphkit.training.fewshot.problems import FeatureViews, Problem, across_graphs, one_graph, unlike_names
+from graphkit.training.fewshot.problems import (
+    Edges,
+    EdgeViews,
+    FeatureViews,
+    Problem,
+    across_graphs,
+    one_graph,
+    unlike_names,
+)
 
 OVERLAP = 0.1
 """Share of the nodes of the smaller of two graphs that may stand in the other too, where features tell nodes apart."""
@@ -149,6 +157,7 @@ class Study:
         encoders: from a problem to the trainings of its encoders; those of one key are one training.
         setting: what a record says of them.
         device: where the rows lie.
+        edges: from a problem to the edges of its graphs, for models that see them; ``None`` where items are no nodes.
     """
 
     facts: DatasetFacts
@@ -157,6 +166,7 @@ class Study:
     encoders: Callable[[Problem], tuple[EncoderTraining, ...]]
     setting: Mapping[str, Any]
     device: torch.device = CPU
+    edges: Callable[[Problem], EdgeViews] | None = None
 
 
 def study_of_classes(
@@ -228,6 +238,10 @@ def study_of_classes(
         train, validation, test = (Rows(_scale(table(known, kind, each, trained), scale), there.y) for each in stages)
         return FeatureViews((train,), validation, test)
 
+    def edges(problem: Problem) -> EdgeViews:
+        train, validation, test = (_edges_without(there, each) for each in (*unseen_classes(problem), ()))
+        return EdgeViews((train,), validation, test)
+
     def trainings(problem: Problem) -> tuple[EncoderTraining, ...]:
         sight = partial(visible, unseen_classes(problem)[0])
         return encoder_trainings(encoders, seed, data.num_features, sight, problem.name if inductive else "")
@@ -237,7 +251,7 @@ def study_of_classes(
         "encoder": {**encoders.as_dict(), "seed": seed},
         "class_splits": [dataclasses.asdict(split) for split in splits],
     }
-    return Study(dataset_facts(data), problems, features, trainings, setting, device)
+    return Study(dataset_facts(data), problems, features, trainings, setting, device, edges)
 
 
 def study_across_graphs(
@@ -313,6 +327,12 @@ def study_across_graphs(
         names = [other for other in graphs if other != held_out]
         return FeatureViews(tuple(found[other] for other in names), found[names[0]], found[held_out])
 
+    def edges(problem: Problem) -> EdgeViews:
+        held_out = tested[problem.name]
+        found = {other: _edges_without(data, ()) for other, data in there.items()}
+        names = [other for other in graphs if other != held_out]
+        return EdgeViews(tuple(found[other] for other in names), found[names[0]], found[held_out])
+
     facts = [dataset_facts(data) for data in graphs.values()]
     total = DatasetFacts(
         name=name,
@@ -331,7 +351,7 @@ def study_across_graphs(
         "encoder": {**encoders.as_dict(), "seed": seed},
         "graphs": {each.name: each.sha256 for each in facts},
     }
-    return Study(total, problems, features, trainings, setting, device)
+    return Study(total, problems, features, trainings, setting, device, edges)
 
 
 def require_study(
@@ -364,6 +384,16 @@ def _drop_classes(data: Data, classes: Sequence[int]) -> tuple[Data, Tensor]:
     )
     x = data.x.to_dense() if data.x.layout != torch.strided else data.x
     return Data(x=x[kept], edge_index=edge_index, edge_weight=weight, num_nodes=len(kept)), kept
+
+
+def _edges_without(data: Data, classes: Sequence[int]) -> Edges:
+    """Return the edges between the nodes that are not of some classes, with the nodes' numbers as they are."""
+    index, weight = data.edge_index, data.get("edge_weight")
+    if not classes:
+        return Edges(index, weight)
+    gone = torch.isin(data.y, torch.tensor(classes, dtype=data.y.dtype, device=data.y.device))
+    kept = ~gone[index].any(0)
+    return Edges(index[:, kept], None if weight is None else weight[kept])
 
 
 def study_of_graphs(

@@ -17,6 +17,7 @@ from torch_geometric.data import Data
 import graphkit.training.fewshot.named_methods  # noqa: F401  # the kinds that a file may name
 from graphkit._checks import instance
 from graphkit.data import GraphSet
+from graphkit.meta import Nodes, Rows
 from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
 from graphkit.training.engine.distributed import fabric_on, own_device
 from graphkit.training.engine.options import AbstractOptions
@@ -24,6 +25,7 @@ from graphkit.training.engine.trainer import require_finite
 from graphkit.training.fewshot.encoder_training import EncoderTraining, encoder_rows
 from graphkit.training.fewshot.feature_views import adapt_features, graph_counts, rows_of
 from graphkit.training.fewshot.method import COUNTS, ENCODER, AbstractMethod, Learnt
+from graphkit.training.fewshot.problems import Edges, table_of
 from graphkit.training.trained.data_facts import item_ids
 from graphkit.training.trained.model_file import ModelFile, options_from_plain, options_to_plain, refuse_other_fields
 from graphkit.training.trained.predictions import Predictions
@@ -108,8 +110,23 @@ class TrainedLearner:
         """
         return cls.from_file(ModelFile.read(Path(path)))
 
-    def table(self, data: Data | GraphSet, *, device: str = "auto") -> Tensor:
-        """Return the rows that the learner sees of the items of ``data``, ``[items, channels]``.
+    def items_of(self, data: Data | GraphSet, *, device: str = "auto") -> Rows | Nodes:
+        """Return the items of ``data`` as the learner sees them, without labels: rows, or the nodes of their graph.
+
+        Raises:
+            TypeError: for anything but a graph or a set of graphs.
+            ValueError: for items of another kind, other features than it was trained on, and edge weights that its
+                model cannot use.
+        """
+        nodes, graph_of = self._adapted(data, device)
+        x = self._table(nodes, graph_of, len(data) if isinstance(data, GraphSet) else 0)
+        rows = Rows(x, torch.full((len(x),), -1, device=x.device))
+        if not self.method.sees_edges:
+            return rows
+        return self.method.nodes(rows, Edges(nodes.edge_index, nodes.get("edge_weight")))
+
+    def _adapted(self, data: Data | GraphSet, device: str) -> tuple[Data, Tensor | None]:
+        """Return the nodes with the features that it knows, on a device, and the graph that each is of, if of several.
 
         Raises:
             TypeError: for anything but a graph or a set of graphs.
@@ -127,17 +144,20 @@ class TrainedLearner:
                 f"the learner {self.name!r} takes {self.features:,} features, but `data` has {nodes.num_features:,}; "
                 "give it the features that it was trained on."
             )
-        nodes = copy.copy(nodes).to(there)
+        return copy.copy(nodes).to(there), None if graph_of is None else graph_of.to(there)
+
+    def _table(self, nodes: Data, graph_of: Tensor | None, graphs: int) -> Tensor:
+        """Return the rows of nodes, or of so many graphs."""
         if self.rows.startswith(COUNTS) and graph_of is not None:
-            found = graph_counts(nodes, graph_of.to(there), len(data), self.rows)
+            found = graph_counts(nodes, graph_of, graphs, self.rows)
             return found if self.method.length == 1 else self.method.length * found
         if self.rows == ENCODER:
-            trained = [self._encoder(recipe, weights, there) for recipe, weights in self.encoders]
+            trained = [self._encoder(recipe, weights, nodes.edge_index.device) for recipe, weights in self.encoders]
             found = encoder_rows([nodes], trained)[0]
         else:
             found = rows_of(nodes, self.rows)
         if graph_of is not None:
-            sums = found.new_zeros(len(data), found.size(1)).index_add(0, graph_of.to(there), found)
+            sums = found.new_zeros(graphs, found.size(1)).index_add(0, graph_of, found)
             found = F.normalize(sums, dim=-1)
         return found if self.method.length == 1 else self.method.length * found
 
@@ -155,7 +175,8 @@ class TrainedLearner:
                 learner's last layer has outputs.
         """
         instance("support", support, Mapping, "a mapping from items to classes")
-        x = self.table(data, device=device)
+        items = self.items_of(data, device=device)
+        x = table_of(items)
         if wrong := [item for item in support if not isinstance(item, int) or not 0 <= item < len(x)]:
             raise ValueError(f"`support` must name items from 0 to {len(x) - 1:,}, got {wrong[0]!r}.")
         classes = sorted(set(map(str, support.values())))
@@ -164,22 +185,23 @@ class TrainedLearner:
         chosen = torch.tensor(list(support), device=x.device)
         y = torch.tensor([classes.index(str(label)) for label in support.values()], device=x.device)
         left = torch.ones(len(x), dtype=torch.bool, device=x.device).index_fill(0, chosen, False).nonzero().squeeze(-1)
-        probabilities = self.logits(x, chosen, y, left, len(classes)).double().softmax(-1).cpu()
+        probabilities = self.logits(items, chosen, y, left, len(classes)).double().softmax(-1).cpu()
         ids = item_ids(data, len(x))
         return Predictions([ids[place] for place in left.tolist()], probabilities, "classes", tuple(classes))
 
-    def logits(self, x: Tensor, support: Tensor, y: Tensor, query: Tensor, ways: int) -> Tensor:
-        """Return logits of some rows after adapting to others, ``[query, ways]``.
+    def logits(self, items: Rows | Nodes, support: Tensor, y: Tensor, query: Tensor, ways: int) -> Tensor:
+        """Return logits of some items after adapting to others, ``[query, ways]``.
 
         Args:
-            x: as :meth:`table` gives them.
-            support, query: places in it.
+            items: as :meth:`items_of` gives them.
+            support, query: places among them.
             y: classes of the support, from 0.
             ways: how many there are.
 
         Raises:
             ValueError: for another number of classes than the learner's last layer has outputs.
         """
+        x = table_of(items)
         known = x[x.any(-1)]
         outputs = self.method.outputs(self.ways)
         if outputs not in (0, ways):
@@ -191,8 +213,8 @@ class TrainedLearner:
             learner = self.method.make_learner(self.learnt, self.channels, self.ways, known).to(x.device)
         grown = torch.enable_grad() if self.method.takes_steps else torch.no_grad()
         with grown, learner._modes():
-            parameters = learner.adapt_to_support(lambda call: call(x[support]), y, ways)
-            found = learner.predict_query(parameters, lambda call: call(x[query])).detach()
+            parameters = learner.adapt_to_support(lambda call: items.outputs(call, support), y, ways)
+            found = learner.predict_query(parameters, lambda call: items.outputs(call, query)).detach()
         require_finite("the learner's logits", [found])
         return found
 

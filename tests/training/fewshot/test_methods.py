@@ -14,6 +14,7 @@ from graphkit.training import TrainingError
 from graphkit.training.fewshot import METHODS, fewshot, study_of_classes
 from graphkit.training.fewshot.encoders import Encoders
 from graphkit.training.fewshot.method import AbstractMethod
+from graphkit.training.fewshot.named_methods import graph_learner
 from tests.training.acting import fault_of
 from tests.training.studies import communities
 
@@ -37,7 +38,8 @@ def short(method: AbstractMethod) -> AbstractMethod:
     return method.replace_fields({name: value for name, value in SHORT.items() if name in method.options()})
 
 
-TRIED = {name: short(method) for name, method in METHODS.items() if not method.of_graphs}
+GRAPH = graph_learner("maml", "gcn") | graph_learner("protomaml", "sage") | graph_learner("protonet", "chebii")
+TRIED = {name: short(method) for name, method in {**METHODS, **GRAPH}.items() if not method.of_graphs}
 
 
 def outcome(method: AbstractMethod) -> Any:

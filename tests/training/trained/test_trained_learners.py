@@ -47,10 +47,12 @@ def outcome(study, tmp_path_factory):
 def test_a_learner_solves_the_recorded_tasks_again(outcome, study, data, name):
     learner = TrainedLearner.read(outcome.run_dir / f"learner-{name}-1.safetensors")
     assert learner.to_bytes() == outcome.learners[name][0].to_bytes()
-    x, found = learner.table(data, device="cpu"), []
+    items, found = learner.items_of(data, device="cpu"), []
     for task in study.problems[0].test:
         episode = task.episode
-        logits = learner.logits(x, episode.support.flatten(), episode.support_y, episode.query.flatten(), episode.ways)
+        logits = learner.logits(
+            items, episode.support.flatten(), episode.support_y, episode.query.flatten(), episode.ways
+        )
         found.append(float((logits.argmax(-1) == episode.query_y).double().mean()))
     assert tuple(found) == outcome.methods[name].problems[0].accuracies
     assert learner.figures["test"] == outcome.record.methods[name]["accuracy"]["mean"]
@@ -75,8 +77,8 @@ def test_learners_of_whole_graphs_are_kept_too(tmp_path):
     for name, (learner,) in found.learners.items():
         assert len(learner.predict(graphs, {2: "a", 3: "b"}, device="cpu")) == 38, name
         task = study.problems[0].test[0].episode
-        x = learner.table(graphs, device="cpu")
-        logits = learner.logits(x, task.support.flatten(), task.support_y, task.query.flatten(), task.ways)
+        items = learner.items_of(graphs, device="cpu")
+        logits = learner.logits(items, task.support.flatten(), task.support_y, task.query.flatten(), task.ways)
         told = found.methods[name].problems[0].accuracies[0]
         assert float((logits.argmax(-1) == task.query_y).double().mean()) == told, name
     with pytest.raises(ValueError, match="is of graphs, but the items of `data` are nodes"):
