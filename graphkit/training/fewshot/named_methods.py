@@ -13,7 +13,7 @@ from graphkit.training.fewshot.baseline_methods import (
 )
 from graphkit.training.fewshot.meta_learners import META_LEARNERS, AbstractMetaTrained, MetaLearnt
 from graphkit.training.fewshot.method import AbstractMethod
-from graphkit.training.fewshot.task_models import GRAPH_MODELS
+from graphkit.training.fewshot.task_models import GRAPH_MODELS, is_filter
 
 METHODS: dict[str, AbstractMethod] = {
     **BASELINE_METHODS,
@@ -69,7 +69,10 @@ def learners_of_graph_models() -> list[str]:
 
 
 GRAPH_FIELDS = {"scale": 10.0, "inner_lr": 1.0, "lr": 0.001}
-"""Fields of learners whose model is a graph model, those of them that a learner has; chosen with GCN's."""
+"""Fields of learners whose model is a graph model, those of them that a learner has: what did best with GCN."""
+
+FILTER_FIELDS = {**GRAPH_FIELDS, "scale": 36.0, "inner_lr": 0.3}
+"""The same where one filter follows a perceptron: what did best with ChebNetII."""
 
 
 def graph_learner(name: str, model: str) -> dict[str, AbstractMethod]:
@@ -95,7 +98,8 @@ def graph_learner(name: str, model: str) -> dict[str, AbstractMethod]:
     able = learners_of_graph_models()
     if name not in able:
         raise ValueError(f"`learner` {name!r} trains no graph model; take one that does: {', '.join(able)}.")
-    fields = {field: value for field, value in GRAPH_FIELDS.items() if field in method.options()}
+    wanted = FILTER_FIELDS if is_filter(model) else GRAPH_FIELDS
+    fields = {field: value for field, value in wanted.items() if field in method.options()}
     return {f"{model}-{name}": method.with_({"model": model, **fields})}
 
 

@@ -31,6 +31,13 @@ def architecture(model: str, hidden: int) -> Any:
     return RECIPES[model].model.replace_fields({"hidden": hidden})
 
 
+def is_filter(model: str) -> bool:
+    """Tell whether a graph model is one filter with learnt coefficients behind maps of each row."""
+    from graphkit.training.zoo import Polynomial
+
+    return isinstance(architecture(model, 8), Polynomial)
+
+
 def unused_model_fields(model: str, hidden: int) -> dict[str, str]:
     """Return which of ``scale`` and ``hidden`` decide nothing in a model: name -> why."""
     if model == "weights":
