@@ -304,6 +304,17 @@ class TestBenchmarks:
         apart = [one["what"].removeprefix("2 ways, 3 shots: ") for one in record["apart"]]
         assert apart[:3] == ["graphkit", "graphkit, CSR features in the peer", "graphkit's layers and sparse features"]
 
+    def test_each_way_of_a_meta_step_is_named_with_what_it_gains(self, tmp_path):
+        kept = tmp_path / "record.json"
+        case = ("--quick", "--nodes", "400", "--degree", "2", "--paths", "--case", "2 ways, 3 shots")
+        run(EXAMPLES / "benchmarks" / "maml.py", *case, "--json", str(kept))
+        rows = json.loads(kept.read_text())["rows"]
+        ways = {row["side"]: row["way"] for row in rows}
+        assert {ways[name] for name in ("sage", "gat", "gin", "PyG's GCN")} == {"task_parameters"}
+        assert (ways["gcn"], ways["PyG's GATv2"], ways["perceptron"]) == ("gcn_span", "subgraph", "vmap_rows")
+        assert all(float(row["difference"]) < 1e-4 for row in rows)  # float32
+        assert all(row["gain"].endswith("x") for row in rows)
+
     def test_the_ways_of_a_meta_step_by_hand_come_to_one_loss(self):
         importlib.import_module("_measure").without_beta_warnings()
         sides = importlib.import_module("maml")

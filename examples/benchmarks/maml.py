@@ -10,12 +10,15 @@ double precision. "by hand" is the peers' loop in plain PyTorch, and "CSR featur
 matrix of features, which PyG's GCN takes: what of a ratio is the features. Last come the ratios of CPU seconds of "by
 hand" and what graphkit changes in it, one after the other. `--nodes` takes a random graph of so many nodes and 128
 features for Cora: how a step grows with the graph, with `--degree` 4 for receptive fields as small as Cora's and
-`--side` for those that can wait so long.
+`--side` for those that can wait so long. `--paths` asks something else: which way of computing graphkit takes for a
+model of `graphkit fewshot --encoder-model`, for PyG's layers and for a perceptron of rows, and what that way gains over
+the same learner without it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,9 +31,12 @@ from torch.func import functional_call
 
 import graphkit.nn
 from graphkit.data import load
-from graphkit.meta import MAML, FewShotProtocol, Nodes, TaskSet
+from graphkit.meta import MAML, FewShotProtocol, Nodes, Rows, TaskSet
+from graphkit.meta.acceleration import visible_items
+from graphkit.meta.acceleration.gcn_span import gcn_stack
 from graphkit.nn import Encoder, GCNConv
 from graphkit.operators import sparse_features
+from graphkit.training.fewshot.task_models import draw_model, moved_parameters
 
 RATE, STEPS, HIDDEN = 0.1, 5, 16
 CASES = {"2 ways, 3 shots": (2, 3), "5 ways, 5 shots": (5, 5)}
@@ -53,6 +59,7 @@ LAYERS: dict[str, Callable[[Any, int, int], nn.Module]] = {
     "gcn": lambda library, i, o: library.GCNConv(i, o),
     "sage": lambda library, i, o: library.SAGEConv(i, o),
     "gat": lambda library, i, o: library.GATConv(i, o),
+    "gatv2": lambda library, i, o: library.GATv2Conv(i, o),
     "gin": lambda library, i, o: library.GINConv(nn.Linear(i, o)),
     "cheb": lambda library, i, o: library.ChebConv(i, o, K=2),
 }
@@ -187,6 +194,71 @@ def compare(what: str, items: Nodes, options: Any) -> tuple[list[dict[str, Any]]
     return rows, [measure.apart(f"{what}: {name}", times[slow], times[fast]) for name, (slow, fast) in pairs.items()]
 
 
+PATHS: dict[str, Callable[[int, int], nn.Module]] = {
+    **{
+        name: lambda features, ways, name=name: draw_model(name, features, HIDDEN, ways)
+        for name in ("gcn", "sage", "gat", "gin", "cheb", "chebii")
+    },
+    "PyG's GCN": lambda features, ways: TwoLayers(PYG, "gcn", features, ways),
+    "PyG's GATv2": lambda features, ways: TwoLayers(PYG, "gatv2", features, ways),
+    "perceptron": lambda features, ways: draw_model("perceptron", features, HIDDEN, ways),
+}
+"""Models whose way is asked for: some of `graphkit fewshot --encoder-model`, PyG's layers, and one of rows."""
+
+
+def way_of(learner: MAML, tasks: Sequence[Any]) -> str:
+    """Return how a learner goes through the inner loops of tasks, by the module that does it."""
+    items = tasks[0].items
+    if isinstance(items, Rows):
+        return "vmap_rows"
+    if gcn_stack(learner.model, items) is not None:
+        return "gcn_span"
+    with learner._modes():
+        if learner.accelerated_logits(tasks) is not None:
+            return "task_parameters"
+        support = tasks[0].episode.support.flatten()
+        return "whole graph" if visible_items(learner.model, items, support, support)[0] is items else "subgraph"
+
+
+def meta_gradient(learner: MAML, tasks: Sequence[Any]) -> Callable[[], Tensor]:
+    """Return what computes the meta-gradient of all parameters, in one row."""
+
+    def run() -> Tensor:
+        learner.zero_grad()
+        learner.meta_loss(tasks).backward()
+        return torch.cat([p.grad.flatten() for p in learner.parameters() if p.grad is not None])
+
+    return run
+
+
+def paths(what: str, items: Nodes, options: Any) -> list[dict[str, Any]]:
+    """Return a row for each model, with its way and what that gains over going task by task over the whole graph."""
+    ways, shots = CASES[what]
+    protocol = FewShotProtocol(n_way=ways, k_shot=shots, n_query=12, n_tasks=options.tasks)
+    rows = []
+    for name, make in PATHS.items():
+        seen = Rows(items.x, items.y) if name == "perceptron" else items
+        drawn = list(TaskSet.draw(seen, items.y.unique().tolist(), protocol))
+        torch.manual_seed(0)
+        model = make(items.channels, ways)
+        moved = None if name not in LEARNT_APART else moved_parameters(name, model)
+        learner = MAML(model, moved=moved, inner_lr=RATE, inner_steps=STEPS)
+
+        sides = {"fast": meta_gradient(learner, drawn), "plain": meta_gradient(learner.plain(), drawn)}
+        times = measure.interleaved(sides, rounds=options.rounds)
+        found, truth = (side() for side in sides.values())
+        away = f"{float((found - truth).abs().max() / truth.abs().max()):.0e}"
+        gain = measure.apart("", times["plain"], times["fast"])["cpu_ratio"]
+        told = {"way": way_of(learner, drawn), "gain": f"{gain:.1f}x", "difference": away}
+        took = f"{1000 * statistics.median(times['fast'].cpu):,.0f}"
+        rows.append(measure.row(what, name, times["fast"], times["fast"], None, cpu_ms=took, **told))
+    return rows
+
+
+LEARNT_APART = ("chebii",)
+"""Models with coefficients that the inner steps let be."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = measure.parser(__doc__)
     parser.add_argument("--case", choices=CASES, action="append", help="may be given again (default: all)")
@@ -195,6 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--side", action="append", help="leave out all others; may be given again (default: all)")
     parser.add_argument("--degree", type=int, default=14, help="mean degree of the random graph (default: 14)")
     parser.add_argument("--nodes", type=int, default=0, help="of a random graph in place of Cora")
+    parser.add_argument("--paths", action="store_true", help="ask which way a model goes, and what that gains")
     options = parser.parse_args(arguments)
     threads = measure.set_threads(options.threads)
     measure.without_beta_warnings()
@@ -207,19 +280,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(measure.memory_added(step_of(options.memory_of, items, cases[0], options.layer, options.tasks)))
         return 0
     options.no_memory = options.no_memory or options.quick
+    name = f"random graph of {options.nodes:,} nodes" if options.nodes else "cora"
+    digest = hashlib.sha256(items.edge_index.numpy().tobytes()).hexdigest()
+    facts = {"name": name, "sha256": digest, "nodes": len(items.y), "edges": items.edge_index.size(1), "classes": 7}
+    config = {"tasks": options.tasks, "steps": STEPS}
+    if options.paths:
+        rows = [row for case in cases for row in paths(case, items, options)]
+        note = f"{options.tasks} tasks, {STEPS} inner steps, second order, {HIDDEN} wide; {name}; {threads}"
+        measure.show(rows, note, way="way", gain="gain", difference="difference")
+        measure.write(options.json, dataset=facts, rows=rows, config=config, seeds=[0])
+        return 0
     compared = [compare(case, items, options) for case in cases]
     rows, apart = ([line for one in compared for line in one[place]] for place in range(2))
-    name = f"random graph of {options.nodes:,} nodes" if options.nodes else "cora"
     note = f"{options.tasks} tasks, {STEPS} inner steps, second order, two layers of {options.layer}, {HIDDEN} wide"
     measure.show(rows, f"{note}; {name}; {threads}", difference="difference")
     measure.show_apart(apart)
-    digest = hashlib.sha256(items.edge_index.numpy().tobytes()).hexdigest()
-    facts = {"name": name, "sha256": digest, "nodes": len(items.y), "edges": items.edge_index.size(1), "classes": 7}
     measure.write(
         options.json,
         dataset=facts,
         rows=rows,
-        config={"tasks": options.tasks, "steps": STEPS, "layer": options.layer},
+        config={**config, "layer": options.layer},
         seeds=[0],
         apart=apart,
     )

@@ -5,18 +5,20 @@ graph, :func:`vmap_tasks` for all tasks over rows of one table, :func:`visible_i
 task sees. Each answers ``None``, or the whole graph, where it is not known to be right: for models that were altered
 (:mod:`.eligibility`) or whose outputs differ when it is tried (:mod:`.subgraph`, :mod:`.task_parameters`).
 
-CPU time of one step of MAML to second order: 16 tasks, 5 inner steps, two layers of width 16, Cora, one thread, and
-how many times less that is than task by task over the whole graph (``examples/benchmarks/maml.py``):
+CPU time of one step of MAML to second order: 16 tasks, 5 inner steps, 16 wide, Cora, one thread, and how many times
+less that is than task by task over the whole graph (``graphkit bench maml --paths --threads 1``):
 
 =========================  ==========================  ==============  ==============
 way                        models                      2 ways 3 shots  5 ways 5 shots
 =========================  ==========================  ==============  ==============
-:mod:`.gcn_span`           stacks of GCN layers        22 ms, 36 x     41 ms, 20 x
-:mod:`.task_parameters`    graphkit's layers (GCN)     82 ms, 9.6 x    145 ms, 5.7 x
-:mod:`.task_parameters`    PyG's layers (GCN)          113 ms, 9.2 x   264 ms, 4.0 x
-:mod:`.subgraph`           others (PyG's GATv2)        2.7 s, 1.0 x    2.7 s, 1.2 x
-:mod:`.vmap_rows`          of rows (a perceptron)      22 ms, 2.4 x    28 ms, 2.2 x
+:mod:`.gcn_span`           stacks of GCN layers        18 ms, 49 x     33 ms, 28 x
+:mod:`.task_parameters`    graphkit's layers (SAGE)    61 ms, 31 x     99 ms, 17 x
+:mod:`.task_parameters`    PyG's layers (GCN)          78 ms, 14 x     172 ms, 6.3 x
+:mod:`.subgraph`           others (PyG's GATv2)        338 ms, 7.1 x   571 ms, 3.9 x
+:mod:`.vmap_rows`          of rows (a perceptron)      15 ms, 2.2 x    23 ms, 1.9 x
 =========================  ==========================  ==============  ==============
+
+Models that see a whole component, such as polynomial filters of 10 hops, go over the whole graph.
 """
 
 from __future__ import annotations
