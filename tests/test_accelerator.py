@@ -25,7 +25,7 @@ from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.embedding.embedding_recipes import EMBEDDINGS
 from graphkit.training.fewshot import fewshot, study_across_graphs, study_of_classes, study_of_graphs
 from graphkit.training.fewshot.encoders import Encoders
-from graphkit.training.fewshot.named_methods import METHODS
+from graphkit.training.fewshot.named_methods import METHODS, graph_learner
 from graphkit.training.zoo.recipes import GRAPH_RECIPES, RECIPES
 from tests import contracts
 from tests.graphs import BY_NAME
@@ -152,6 +152,10 @@ STUDIES = {
 def test_few_shot_studies(kind, accelerator):
     """Six tasks of 8 query items: a rounding may let one of them be of another class."""
     methods = {**SMALL, **{name: METHODS[name] for name in ("logistic", "encoder-semi", "encoder-ridge-semi")}}
+
+    if kind != "sets of graphs":
+        graph_models = graph_learner("maml", "gcn") | graph_learner("maml", "gat")
+        methods |= {name: each.replace_fields({"steps": 2}) for name, each in graph_models.items()}
 
     def accuracies(device):
         study = STUDIES[kind](encoders=Encoders(fields={"epochs": 3}), device=device)

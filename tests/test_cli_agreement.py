@@ -133,6 +133,22 @@ def test_embed(call, loss):
     same(embed(graphkit.data.load("karate"), chosen, device="cpu").record, "r.json")
 
 
+def test_few_shot_with_a_graph_model(call):
+    from graphkit.cli.fewshot import class_splits
+    from graphkit.meta import FewShotProtocol
+    from graphkit.training.fewshot import METHODS
+    from graphkit.training.fewshot.named_methods import graph_learner
+
+    options = ["--class-split", "random:1:4,3,3", "--tasks", "3", "--queries", "3", "--encoder-model", "sage"]
+    code, _, err = call("fewshot", "digits", *options, "--set", "steps=2", "--baselines", "none", "--json", "r.json")
+    assert code == 0, err
+    data, protocol = graphkit.data.load("digits"), FewShotProtocol(n_way=2, k_shot=3, n_query=3, n_tasks=3)
+    study = study_of_classes(data, class_splits("digits", data, "random:1:4,3,3", 2, 0), protocol)
+    methods = {"maml": METHODS["maml"], **graph_learner("maml", "sage")}
+    methods["sage-maml"] = methods["sage-maml"].with_({"steps": 2})
+    same(fewshot(study, protocol, list(methods), methods=methods, headline="sage-maml").record, "r.json")
+
+
 def test_few_shot(call):
     from graphkit.cli.fewshot import class_splits
     from graphkit.meta import FewShotProtocol

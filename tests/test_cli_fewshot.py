@@ -12,8 +12,11 @@ import torch
 from torch_geometric.data import Data
 
 from graphkit.cli.fewshot import _making, class_splits
+from graphkit.data import store
 from graphkit.meta import ClassSplit
+from graphkit.training.fewshot import named_methods
 from graphkit.training.fewshot.named_methods import BASELINES
+from tests.training.studies import communities
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -48,6 +51,36 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
     again = call(*wanted, "--resume")
     assert again[0] == 0
     assert json.loads((tmp_path / "r.json").read_text())["metric"] == record["metric"]
+
+
+def test_a_graph_model_stands_beside_the_learner_and_can_be_asked_again(call, tmp_path):
+    wanted = ["digits", "--learner", "maml", "--encoder-model", "gat", *SMALL, "--shots", "1,2", "--json", "r.json"]
+    code, out, err = call(*wanted, "--set", "steps=2", "--set", "hidden=8", "--baselines", "none", "--run-dir", "it")
+    assert code == 0, err
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert (record["headline"], [*record["methods"]]) == ("gat-maml", ["maml", "gat-maml"])
+    told = record["config"]
+    assert (told["gat-maml"]["model"], told["gat-maml"]["steps"], told["gat-maml"]["hidden"]) == ("gat", 2, 8)
+    assert (told["maml"]["model"], told["maml"]["steps"]) == ("perceptron", 200)
+    assert "gat-maml" in out
+    (tmp_path / "labels.csv").write_text("who,what\n0,a\n1,b\n")
+    code, out, err = call("predict", "it/shots-1", "digits", "--support", "labels.csv", "--learner", "gat-maml")
+    assert code == 0, err
+    assert len(out.splitlines()) == 1796
+
+
+def test_all_of_the_learners_have_a_graph_model_where_they_can(call, tmp_path, monkeypatch):
+    short = {name: named_methods.METHODS[name] for name in ("prototypes-0", "siamese", "maml", "ridge")}
+    short = {name: each.replace_fields({"steps": 2}) if each.trained else each for name, each in short.items()}
+    monkeypatch.setattr(named_methods, "METHODS", short)
+    data = communities(200, 10, 10)
+    store(Data(x=data.x, edge_index=data.edge_index, y=data.y), "graph")
+    every = ["--learner", "all", "--encoder-model", "gcn", "--calibrate", "0", "--json", "r.json"]
+    small = ["--class-split", "random:1:4,3,3", "--tasks", "2", "--queries", "2", "--shots", "1"]
+    code, _, err = call("./graph", *every, *small)
+    assert code == 0, err
+    methods = json.loads((tmp_path / "r.json").read_text())["methods"]
+    assert [*methods] == [*short, "gcn-siamese", "gcn-maml"]
 
 
 def test_all_classes_of_a_graph_are_told_apart_by_what_needs_no_others(call, tmp_path):
@@ -93,6 +126,14 @@ def test_all_classes_of_a_graph_are_told_apart_by_what_needs_no_others(call, tmp
         (["digits", "--ways", "all", "--learner", "maml"], "'maml' is trained or chosen on other classes"),
         (["digits", "--ways", "all", "--class-split", "all-pairs"], "leave out `--class-split`"),
         (["mutag", "--ways", "all", "--queries", "120"], "of those 'mutag' has 1"),
+        (["digits", "--ways", "all", "--encoder-model", "gcn"], "`--ways all` leaves none"),
+        (["mutag", "--encoder-model", "gcn"], "here are whole graphs; leave it out"),
+        (["digits", "--encoder-model", "gnc"], "`--encoder-model` 'gnc' is not known. Did you mean"),
+        (["digits", "--learner", "ridge", "--encoder-model", "gcn"], "`--learner` 'ridge' trains no graph model"),
+        (
+            ["digits", "--encoder-model", "gat", "--set", "hidden=9"],
+            "must be a multiple of `heads` (8), got 9",
+        ),
         (["digits", "--ways", "some"], "not 'all'"),
         (["digits", "--ways", "1"], "no whole number of 2 or more"),
         (["digits", "--shots", "1,x"], "nor several with commas"),

@@ -97,7 +97,7 @@ VARIED = {
         "learner": "anil", "baselines": "untrained", "list_learners": None, "ways": "3", "shots": "2", "queries": "4",
         "tasks": "3", "class_split": "random:2:4,3,3", "across_graphs": None, "adapter": "structure",
         "inductive": None, "encoder": "dgi", "encoder_draws": "2", "encoder_settings": "epochs=1", "calibrate": "0",
-        "balanced": None, "settings": "scale=0.3", "inner_steps": "0,1",
+        "balanced": None, "settings": "scale=0.3", "inner_steps": "0,1", "encoder_model": "sage",
     },
     "forecast": {
         **SHARED,

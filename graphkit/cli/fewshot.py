@@ -207,6 +207,8 @@ def fewshot(
     encoders = Encoders(losses, encoder_draws, settings_of(encoder_settings))
     methods = {name: METHODS[name] for name in names}
     if encoder_model is not None:
+        if ways == ALL:
+            raise click.UsageError("`--encoder-model` is trained on other classes, and `--ways all` leaves none.")
         if asked.items == "graphs":
             raise click.UsageError(
                 "`--encoder-model` is of the nodes of a graph, and here are whole graphs; leave it out."

@@ -23,6 +23,7 @@ from graphkit.training.fewshot.task_models import (
     draw_model,
     moved_parameters,
     nodes_for,
+    require_width,
     unused_model_fields,
 )
 from graphkit.training.zoo.architecture import STRICT, Count, LearningRate, NonNegative, Positive, Share, Switch
@@ -59,6 +60,9 @@ class AbstractMetaTrained(AbstractMethod):
     steps: Count = 200
     batch: Positive = 8
     lr: LearningRate = 0.01
+
+    def __post_init__(self) -> None:
+        require_width(self.model, self.hidden)
 
     @abstractmethod
     def draw(self, channels: int, ways: int) -> AbstractLearner:
@@ -221,6 +225,7 @@ class MetaLearnt(AbstractMetaTrained):
         return found
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.learner == "meta-sgd" and self.test_steps > self.inner_steps:
             raise ValueError(
                 f"`test_steps` must be at most `inner_steps` ({self.inner_steps}) for meta-sgd, which learns a rate "

@@ -47,6 +47,20 @@ def unused_model_fields(model: str, hidden: int) -> dict[str, str]:
     return {"hidden": f"`model` is {model!r}, one linear map and a filter"}
 
 
+def require_width(model: str, hidden: int) -> None:
+    """Refuse a width that a graph model cannot have, such as one that its heads do not divide.
+
+    Raises:
+        ValueError: for such a width.
+    """
+    if model in OF_ROWS:
+        return
+    import torch
+
+    with torch.device("meta"), torch.random.fork_rng([]):  # nothing is drawn
+        architecture(model, hidden).module(8, 2, ())
+
+
 def draw_model(model: str, channels: int, hidden: int, outputs: int) -> nn.Module:
     """Return a freshly drawn model.
 

@@ -194,5 +194,7 @@ def test_fields_that_do_not_go_together_are_refused():
         METHODS["maml"].with_({"model": "weights"})
     with pytest.raises(ValueError, match="`unlabelled` is of models that see one row at a time, and 'gcn' sees a"):
         METHODS["encoder-protomaml-semi"].with_({"model": "gcn"})
+    with pytest.raises(ValueError, match=r"`hidden` must be a multiple of `heads` \(8\), got 12"):
+        METHODS["maml"].with_({"model": "gat", "hidden": 12})
     with pytest.raises(ValueError, match="`hidden` decides nothing in this learner: `model` is 'jacobi', one linear"):
         METHODS["maml"].with_({"model": "jacobi", "hidden": 3})
