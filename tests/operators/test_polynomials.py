@@ -22,6 +22,7 @@ from graphkit.operators.polynomials import (
     chebyshev_nodes,
     chebyshev_table,
     optimal_terms,
+    polynomial_bases,
     polynomial_terms,
 )
 from tests.graphs import BY_NAME, _from_networkx
@@ -282,3 +283,15 @@ def test_a_filter_of_learnt_weights_or_under_a_transform_is_the_plain_sum():
     assert chebyshev_filter(half, torch.ones(3), torch.ones(2, 1, dtype=torch.bfloat16)).dtype == torch.bfloat16
     with pytest.raises(ValueError, match="`x`"):
         chebyshev_filter(operator, factors, x[:4])
+
+
+@pytest.mark.parametrize("basis", ["monomial", "chebii", "bernstein", "jacobi", "legendre", "even", "chebyshev"])
+def test_a_table_that_is_kept_lies_nowhere_but_on_the_cpu(basis):
+    expected = chebyshev_table(basis, 4)
+    polynomial_bases._table.cache_clear()
+    polynomial_bases._cosines.cache_clear()
+    with torch.device("meta"):
+        assert chebyshev_table(basis, 4).is_meta
+    assert torch.equal(chebyshev_table(basis, 4), expected)
+    values = torch.linspace(-1, 1, 5, dtype=torch.float64)
+    assert chebyshev_interpolate(values).isfinite().all()

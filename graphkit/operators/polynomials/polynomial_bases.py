@@ -148,11 +148,15 @@ def chebyshev_table(basis: str, order: int, *, a: float = 1.0, b: float = 1.0, s
         >>> chebyshev_table("monomial", 2).round(decimals=6).abs().tolist()
         [[1.0, 0.0, 0.5], [0.0, 1.0, 0.0], [0.0, 0.0, 0.5]]
     """
-    return _unless_traced(_table)(basis, order, float(a), float(b), float(sign)).clone()
+    found = _unless_traced(_table)(basis, order, float(a), float(b), float(sign))
+    return found.to(torch.get_default_device(), copy=True)
 
 
 def _unless_traced(make: Any) -> Any:
-    """Return a cached function, or where operations are traced the bare one: its tensors are of no use to others."""
+    """Return a cached function, or where operations are traced the bare one: its tensors are of no use to others.
+
+    What is cached lies on the CPU, wherever a caller makes his tensors, such as under ``torch.device("meta")``.
+    """
     return make.__wrapped__ if in_fake_mode() else make
 
 
@@ -160,15 +164,16 @@ def _unless_traced(make: Any) -> Any:
 def _table(basis: str, order: int, a: float, b: float, sign: float) -> Tensor:
     if basis == "chebii":
         table = _unless_traced(_cosines)(at_least("order", order, 0) + 1)
-        return table * sign ** torch.arange(order + 1, dtype=torch.float64).unsqueeze(-1)
-    points = sign * chebyshev_nodes(2 * at_least("order", order, 0) if basis == "even" else order)
-    terms = polynomial_terms(lambda v: points * v, torch.ones_like(points), order, basis=basis, a=a, b=b)
-    return chebyshev_interpolate(torch.stack(terms, dim=1))
+        return table * sign ** torch.arange(order + 1, dtype=torch.float64, device="cpu").unsqueeze(-1)
+    with torch.device("cpu"):
+        points = sign * chebyshev_nodes(2 * at_least("order", order, 0) if basis == "even" else order)
+        terms = polynomial_terms(lambda v: points * v, torch.ones_like(points), order, basis=basis, a=a, b=b)
+        return chebyshev_interpolate(torch.stack(terms, dim=1))
 
 
 @functools.lru_cache(maxsize=64)
 def _cosines(points: int) -> Tensor:
-    angles = (torch.arange(points, dtype=torch.float64) + 0.5) * (math.pi / points)
-    matrix = torch.cos(torch.arange(points, dtype=torch.float64).unsqueeze(-1) * angles) * (2 / points)
+    places = torch.arange(points, dtype=torch.float64, device="cpu")
+    matrix = torch.cos(places.unsqueeze(-1) * ((places + 0.5) * (math.pi / points))) * (2 / points)
     matrix[0] /= 2
     return matrix
