@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from graphkit.meta import AbstractGradientLearner, AbstractLearner, MetaTraining, Nodes, Rows, TaskSet
     from graphkit.training.engine.distributed import World
     from graphkit.training.fewshot.learner_trainer import LearnerTrainer
-    from graphkit.training.fewshot.problems import Edges, Problem
+    from graphkit.training.fewshot.problems import GraphEdges, Problem
 
 
 Gradient: TypeAlias = Literal["maml", "fomaml", "reptile", "anil", "meta-sgd", "protomaml"]
@@ -83,7 +83,7 @@ class AbstractMetaTrained(AbstractMethod):
         """Return whether its model is a graph model."""
         return self.model not in OF_ROWS
 
-    def nodes(self, rows: Rows, edges: Edges) -> Nodes:
+    def nodes(self, rows: Rows, edges: GraphEdges) -> Nodes:
         """Return rows as nodes of their graph.
 
         Raises:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from graphkit.meta import AbstractLearner, Evaluation, Nodes, Rows, TaskSet
     from graphkit.training.engine.distributed import World
     from graphkit.training.engine.trainer import AbstractTrainer
-    from graphkit.training.fewshot.problems import Edges, Problem
+    from graphkit.training.fewshot.problems import GraphEdges, Problem
 
 
 class EvalOptions(NamedTuple):
@@ -175,7 +175,7 @@ class AbstractMethod(AbstractOptions, ABC):
         """Whether its model sees the graph, of which the rows are nodes, and not each row alone."""
         return False
 
-    def nodes(self, rows: Rows, edges: Edges) -> Nodes:
+    def nodes(self, rows: Rows, edges: GraphEdges) -> Nodes:
         """Return rows as nodes of their graph, for a model that sees it.
 
         Raises:

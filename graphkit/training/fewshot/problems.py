@@ -88,7 +88,7 @@ def table_of(items: AbstractItems) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Edges:
+class GraphEdges:
     """The edges of a graph as its models see them.
 
     Args:
@@ -102,11 +102,11 @@ class Edges:
 
 @dataclass(frozen=True)
 class EdgeViews:
-    """Edges of a problem's graphs in each of its parts, between the nodes that are there."""
+    """GraphEdges of a problem's graphs in each of its parts, between the nodes that are there."""
 
-    train: tuple[Edges, ...]
-    validation: Edges
-    test: Edges
+    train: tuple[GraphEdges, ...]
+    validation: GraphEdges
+    test: GraphEdges
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class FeatureViews:
     validation: Rows | Nodes
     test: Rows | Nodes
 
-    def with_edges(self, edges: EdgeViews, make: Callable[[Any, Edges], Nodes]) -> FeatureViews:
+    def with_edges(self, edges: EdgeViews, make: Callable[[Any, GraphEdges], Nodes]) -> FeatureViews:
         """Return nodes in place of rows, as ``make`` makes them of rows and edges."""
         train = tuple(map(make, self.train, edges.train))
         return FeatureViews(train, make(self.validation, edges.validation), make(self.test, edges.test))

@@ -36,9 +36,9 @@ from graphkit.training.fewshot.encoders import ENCODERS, Encoders
 from graphkit.training.fewshot.feature_views import adapt_features, graph_counts, rows_of
 from graphkit.training.fewshot.method import COUNTS
 from graphkit.training.fewshot.problems import (
-    Edges,
     EdgeViews,
     FeatureViews,
+    GraphEdges,
     Problem,
     across_graphs,
     one_graph,
@@ -386,14 +386,14 @@ def _drop_classes(data: Data, classes: Sequence[int]) -> tuple[Data, Tensor]:
     return Data(x=x[kept], edge_index=edge_index, edge_weight=weight, num_nodes=len(kept)), kept
 
 
-def _edges_without(data: Data, classes: Sequence[int]) -> Edges:
+def _edges_without(data: Data, classes: Sequence[int]) -> GraphEdges:
     """Return the edges between the nodes that are not of some classes, with the nodes' numbers as they are."""
     index, weight = data.edge_index, data.get("edge_weight")
     if not classes:
-        return Edges(index, weight)
+        return GraphEdges(index, weight)
     gone = torch.isin(data.y, torch.tensor(classes, dtype=data.y.dtype, device=data.y.device))
     kept = ~gone[index].any(0)
-    return Edges(index[:, kept], None if weight is None else weight[kept])
+    return GraphEdges(index[:, kept], None if weight is None else weight[kept])
 
 
 def study_of_graphs(

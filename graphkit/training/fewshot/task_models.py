@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from graphkit.meta import Nodes, Rows
-    from graphkit.training.fewshot.problems import Edges
+    from graphkit.training.fewshot.problems import GraphEdges
 
 TaskModel: TypeAlias = Literal[
     "perceptron", "weights",
@@ -82,7 +82,7 @@ def draw_model(model: str, channels: int, hidden: int, outputs: int) -> nn.Modul
     return made
 
 
-def nodes_for(model: str, rows: Rows, edges: Edges) -> Nodes:
+def nodes_for(model: str, rows: Rows, edges: GraphEdges) -> Nodes:
     """Return rows as nodes of their graph, with the edge weights if the model uses them.
 
     Raises:

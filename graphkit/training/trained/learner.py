@@ -25,7 +25,7 @@ from graphkit.training.engine.trainer import require_finite
 from graphkit.training.fewshot.encoder_training import EncoderTraining, encoder_rows
 from graphkit.training.fewshot.feature_views import adapt_features, graph_counts, rows_of
 from graphkit.training.fewshot.method import COUNTS, ENCODER, AbstractMethod, Learnt
-from graphkit.training.fewshot.problems import Edges, table_of
+from graphkit.training.fewshot.problems import GraphEdges, table_of
 from graphkit.training.trained.data_facts import item_ids
 from graphkit.training.trained.model_file import ModelFile, options_from_plain, options_to_plain, refuse_other_fields
 from graphkit.training.trained.predictions import Predictions
@@ -118,14 +118,14 @@ class TrainedLearner:
             ValueError: for items of another kind, other features than it was trained on, and edge weights that its
                 model cannot use.
         """
-        nodes, graph_of = self._adapted(data, device)
+        nodes, graph_of = self._nodes_of(data, device)
         x = self._table(nodes, graph_of, len(data) if isinstance(data, GraphSet) else 0)
         rows = Rows(x, torch.full((len(x),), -1, device=x.device))
         if not self.method.sees_edges:
             return rows
-        return self.method.nodes(rows, Edges(nodes.edge_index, nodes.get("edge_weight")))
+        return self.method.nodes(rows, GraphEdges(nodes.edge_index, nodes.get("edge_weight")))
 
-    def _adapted(self, data: Data | GraphSet, device: str) -> tuple[Data, Tensor | None]:
+    def _nodes_of(self, data: Data | GraphSet, device: str) -> tuple[Data, Tensor | None]:
         """Return the nodes with the features that it knows, on a device, and the graph that each is of, if of several.
 
         Raises:
