@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 RULES = ("last-value", "window-mean", "ridge-alone", "ridge-pooled", "graph-ridge-pooled")
 """Learners without a seed."""
 
-NETWORKS = ("alone", "pooled", "fine-tuned", "reptile", "anil", "fomaml", "maml")
-"""Networks: of the graph alone, of all, the same with steps on the graph's last windows, and starts for such steps."""
+NETWORKS = ("alone", "pooled", "fine-tuned", "reptile", "anil", "r2d2", "fomaml", "maml")
+"""Networks: of the graph alone, of all, the same with steps on the graph's last windows, and starts for such steps, or
+for a head that is solved for there."""
 
 LEARNERS = (*RULES, *NETWORKS)
 """All of them, in the order of the table."""
@@ -445,6 +446,59 @@ class ANILForecaster(MAMLForecaster):
         return name.partition(".")[0] in self._heads
 
 
+class RidgeHeadForecaster(ANILForecaster):
+    r"""A start whose last maps are solved for on the last windows, by ridge regression, in place of steps.
+
+    .. math::
+        \min_{\Delta} \lVert Z \Delta - R \rVert^2 + \lambda s \lVert \Delta \rVert^2
+
+    with what the last maps see, :math:`Z`, a column of ones among it, what the start's own maps leave, :math:`R`, and
+    the mean square :math:`s` of the columns. What prototypes are to classes this is to numbers: the head that is best
+    on the support, in closed form. :math:`\lambda` is learnt with the start.
+
+    Source: Bertinetto, Henriques, Torr & Vedaldi (2019), arXiv:1805.08136 (R2-D2), whose penalty pulls to 0; here it
+    pulls to the start's own maps, so that few windows leave what all graphs have in common.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.log_penalty = torch.nn.Parameter(torch.zeros(()))
+        self.optimizer.add_param_group({"params": [self.log_penalty]})
+
+    def adapt(
+        self, parameters: dict[str, Tensor], task: KnownWindows, which: slice, *, create_graph: bool
+    ) -> dict[str, Tensor]:
+        """Return the parameters with the last maps that do best on windows of a graph."""
+        windows, targets, heads = task.windows[which], task.targets[which], sorted(self._heads)
+        seen: dict[str, Tensor] = {}
+        hooks = [
+            getattr(self.net, head).register_forward_pre_hook(lambda _, given, head=head: seen.update({head: given[0]}))
+            for head in heads
+        ]
+        bias = f"{heads[0]}.bias"
+        with torch.set_grad_enabled(create_graph):
+            try:
+                said = self.call(parameters, windows, task)
+            finally:
+                for hook in hooks:
+                    hook.remove()
+            # A forecast is the maps' result in a unit that a window may decide: by how much one more in it moves it.
+            unit = self.call(parameters | {bias: parameters[bias] + 1}, windows, task) - said
+            left = ((targets - said) / unit).permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
+            columns = torch.cat([*(seen[head] for head in heads), torch.ones_like(seen[heads[0]][..., :1])], -1)
+            columns = columns.flatten(0, 1)
+            gram = columns.T @ columns
+            ridge = self.log_penalty.exp() * gram.diagonal().mean().clamp(min=1e-12) * torch.eye(len(gram))
+            change = torch.linalg.solve(gram + ridge.to(gram), columns.T @ left)
+            found, place = dict(parameters), 0
+            for head in heads:
+                width = seen[head].size(-1)
+                found[f"{head}.weight"] = parameters[f"{head}.weight"] + change[place : place + width].T
+                place += width
+            found[bias] = parameters[bias] + change[-1]
+        return found
+
+
 class ReptileForecaster(NetworkForecaster):
     """A start that is pulled to where steps on each graph lead.
 
@@ -476,6 +530,7 @@ KINDS: dict[str, Any] = {
     "fine-tuned": TunedForecaster,
     "reptile": ReptileForecaster,
     "anil": ANILForecaster,
+    "r2d2": RidgeHeadForecaster,
     "fomaml": FirstOrderForecaster,
     "maml": MAMLForecaster,
 }

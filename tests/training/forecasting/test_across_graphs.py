@@ -195,6 +195,50 @@ def test_reptile_and_anil_move_what_they_say():
         torch.testing.assert_close(value.grad, value.detach() - end[name].detach())
 
 
+@pytest.mark.parametrize("scaling", ["series", "window"])
+@pytest.mark.parametrize("name", ["shared-lag-network", "shared-graph-gru"])
+def test_a_head_that_is_solved_for_is_the_dense_solution(name, scaling):
+    """No change of the last maps has a smaller penalised error, by a minimiser that knows nothing of closed forms."""
+    graphs = countries()
+    series = [KnownSeries.of(each, graph) for each, graph in graphs.items()]
+    torch.manual_seed(0)
+    fields = FIELDS | {"scaling": scaling}
+    made = forecaster_of("r2d2", across_recipe(name, fields), series[0], series[1:], HORIZON, honest=True)
+    made.net.double()
+    for parameter in made.net.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    made.log_penalty.data = torch.tensor(-1.0).double()
+    known = made.known_windows(series[0], 30)
+    task = type(known)(known.windows.double(), known.targets.double(), known.graph, known.scale)
+    start = {name: value.detach() for name, value in made.net.named_parameters()}
+    solved = made.adapt(start, task, slice(-6, None), create_graph=False)
+    heads = [name for name in start if made.moves(name)]
+    free = [each for each in heads if not (each.endswith("bias") and each != f"{sorted(made._heads)[0]}.bias")]
+    assert {each for each in start if not torch.equal(solved[each], start[each])} == set(free)
+
+    windows, targets = task.windows[-6:], task.targets[-6:]
+    weighs = 1.0
+    if scaling == "window":
+        mean = windows.mean(1, keepdim=True)
+        weighs = ((windows - mean).square().mean(1, keepdim=True) + 0.01**2).sqrt()
+    inputs = {}
+    for head in sorted(made._heads):
+        getattr(made.net, head).register_forward_pre_hook(lambda _, x, head=head: inputs.update({head: x[0].detach()}))
+    made.call(start, windows, task)
+    columns = torch.cat([*inputs.values(), torch.ones(len(windows), windows.size(2), 1).double()], -1)
+    strength = torch.tensor(-1.0).exp() * columns.flatten(0, 1).square().sum(0).mean()
+
+    def objective(table):
+        said = made.call(table, windows, task)
+        changes = sum((table[each] - start[each]).square().sum() for each in free)
+        return ((said - targets) / weighs).square().sum() + strength * changes
+
+    table = {each: value.clone().requires_grad_(each in free) for each, value in solved.items()}
+    slopes = torch.autograd.grad(objective(table), [table[each] for each in free])
+    assert max(float(each.abs().max()) for each in slopes) < 1e-8 * float(objective(start))
+    assert float(objective(solved)) < float(objective(start))
+
+
 def test_a_study_is_written_resumed_and_read(tmp_path):
     learners = ("window-mean", "ridge-pooled", "maml")
     one = forecast_across(
