@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch_geometric.nn
 
 from graphkit.nn import (
     AdaptiveAdjacency,
     ChebConv,
     DiffusionConv,
+    GATConv,
     GatedTemporalConv,
+    GATv2Conv,
     GCNConv,
+    GINConv,
     GraphGRU,
     PolynomialConv,
     SAGEConv,
@@ -47,6 +51,10 @@ def test_diffusion_is_powers_of_both_walks(widths, both):
     torch.testing.assert_close(conv(x, EDGES, WEIGHT), expected)
 
 
+def one_by_one(layer, x):
+    return torch.stack([layer(each, BOTH) for each in x])
+
+
 @pytest.mark.parametrize(
     "conv",
     [
@@ -55,8 +63,13 @@ def test_diffusion_is_powers_of_both_walks(widths, both):
         lambda i, o: SAGEConv(i, o),
         lambda i, o: DiffusionConv(i, o),
         lambda i, o: PolynomialConv(i, o, 3, "chebii"),
+        lambda i, o: GINConv(torch.nn.Linear(i, o)),
+        lambda i, o: GATConv(i, o),
+        lambda i, o: GATv2Conv(i, o),
+        lambda i, o: torch_geometric.nn.GATConv(i, o),
+        lambda i, o: torch_geometric.nn.GraphConv(i, o),
     ],
-    ids=["gcn", "cheb", "sage", "diffusion", "chebii"],
+    ids=["gcn", "cheb", "sage", "diffusion", "chebii", "gin", "gat", "gatv2", "PyG's GAT", "PyG's GraphConv"],
 )
 def test_a_gru_on_a_graph_is_its_equations_one_moment_after_another(conv):
     unit, x = GraphGRU(2, 3, conv).double(), drawn(4, 6, 5, 2)
@@ -64,10 +77,10 @@ def test_a_gru_on_a_graph_is_its_equations_one_moment_after_another(conv):
     for given in (None, start):
         h, states = torch.zeros(4, 5, 3, **DOUBLE) if given is None else given, []
         for moment in range(6):
-            into = unit.input(x[:, moment], BOTH)
-            z = torch.sigmoid(into[..., :3] + unit.gates(h, BOTH)[..., :3])
-            r = torch.sigmoid(into[..., 3:6] + unit.gates(h, BOTH)[..., 3:])
-            h = z * h + (1 - z) * torch.tanh(into[..., 6:] + unit.candidate(r * h, BOTH))
+            into = one_by_one(unit.input, x[:, moment])
+            z = torch.sigmoid(into[..., :3] + one_by_one(unit.gates, h)[..., :3])
+            r = torch.sigmoid(into[..., 3:6] + one_by_one(unit.gates, h)[..., 3:])
+            h = z * h + (1 - z) * torch.tanh(into[..., 6:] + one_by_one(unit.candidate, r * h))
             states.append(h)
         torch.testing.assert_close(unit(x, BOTH, h=given), torch.stack(states, 1))
         torch.testing.assert_close(unit.last_state(x, BOTH, h=given), h)
@@ -94,10 +107,11 @@ def test_a_gated_convolution_is_its_equation_one_moment_at_a_time(widths):
         conv(x[:, :2])
 
 
-def test_a_block_is_its_parts_one_after_the_other():
-    block, x = STConvBlock(2, 4, 3, GCNConv, kernel=2).double().eval(), drawn(2, 5, 5, 2)
+@pytest.mark.parametrize("conv", [GCNConv, GATConv])
+def test_a_block_is_its_parts_one_after_the_other(conv):
+    block, x = STConvBlock(2, 4, 3, conv, kernel=2).double().eval(), drawn(2, 5, 5, 2)
     h = block.before(x)
-    h = torch.relu(block.conv(h, BOTH) + h)
+    h = torch.relu(one_by_one(block.conv, h.flatten(0, 1)).view_as(h) + h)
     torch.testing.assert_close(block(x, BOTH), block.norm(block.after(h)))
     assert block(x, BOTH).shape == (2, 3, 5, 3)
 

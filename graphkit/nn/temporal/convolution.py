@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from graphkit._checks import at_least, dense_features, within
 from graphkit.nn.fused import AbstractModel
 from graphkit.nn.inputs import check_features
-from graphkit.nn.temporal.recurrent import Conv, check_series
+from graphkit.nn.temporal.recurrent import Conv, check_series, convolve
 from graphkit.operators.dropout import dropout
 
 
@@ -99,5 +99,5 @@ class STConvBlock(AbstractModel):
     def forward(self, x: Tensor, *graph: Any) -> Tensor:
         """Return the convolved features."""
         h = self.before(x)
-        h = torch.relu(self.conv(h, *graph) + h)
+        h = torch.relu(convolve(self.conv, h, *graph) + h)
         return dropout(self.norm(self.after(h)), self.dropout, self.training)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from graphkit._checks import at_least
 from graphkit.nn.fused import AbstractModel
+from graphkit.operators.graph_cache import cached
 
 
 def check_series(x: Any, moments: int = 1) -> None:
@@ -29,6 +30,43 @@ Conv = Callable[[int, int], nn.Module]
 """Makes a layer from its numbers of input and output channels."""
 
 
+def convolve(conv: nn.Module, x: Tensor, *graph: Any) -> Tensor:
+    """Return what a convolution makes of features with any axes before those of nodes and features.
+
+    Layers that know these two axes alone, such as attention, work on copies of the graph side by side.
+
+    Args:
+        conv: the layer.
+        x: ``[..., nodes, features]``.
+        graph: as the layer takes it; of one that knows two axes alone ``edge_index [2, edges]`` and, perhaps, values of
+            the edges ``[edges, ...]``.
+
+    Raises:
+        TypeError: for edges in another form where copies of them are needed.
+
+    Example:
+        >>> from graphkit.nn import GATConv
+        >>> convolve(GATConv(2, 4), torch.ones(6, 5, 3, 2), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([6, 5, 3, 4])
+    """
+    if x.dim() == 2 or getattr(conv, "node_dim", -2) == -2:
+        found: Tensor = conv(x, *graph)
+        return found
+    edge_index, *values = graph
+    if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
+        raise TypeError(f"`edge_index` must be a tensor [2, edges] for {type(conv).__name__} over several moments.")
+    copies, nodes = x.shape[:-2].numel(), x.size(-2)
+
+    def side_by_side() -> Tensor:
+        first = torch.arange(copies, device=edge_index.device).repeat_interleave(edge_index.size(1)) * nodes
+        return edge_index.repeat(1, copies) + first
+
+    edges = cached(side_by_side, ("side by side", copies, nodes), edge_index)
+    beside = [None if value is None else value.repeat(copies, *[1] * (value.dim() - 1)) for value in values]
+    flat: Tensor = conv(x.reshape(-1, x.size(-1)), edges, *beside)
+    return flat.unflatten(0, x.shape[:-1])
+
+
 class GraphGRU(AbstractModel):
     r"""A gated recurrent unit over time whose maps are convolutions over the graph.
 
@@ -42,7 +80,8 @@ class GraphGRU(AbstractModel):
     Args:
         in_channels: features of a node at a moment.
         hidden_channels: of the state.
-        conv: makes a convolution from two widths, such as ``lambda i, o: ChebConv(i, o, K=3)``.
+        conv: makes a convolution from two widths, such as ``lambda i, o: ChebConv(i, o, K=3)``; any of ours or of
+            PyG's.
 
     Shape:
         ``x`` ``[..., time, nodes, in_channels]``; ``h`` ``[..., nodes, hidden_channels]``, zeros when left out; a graph
@@ -76,13 +115,15 @@ class GraphGRU(AbstractModel):
     def steps(self, x: Tensor, *graph: Any, h: Tensor | None = None) -> Iterator[Tensor]:
         """Yield the state after each moment, ``[..., nodes, hidden_channels]``."""
         check_series(x)
-        into = self.input(x.movedim(-3, 0).contiguous(), *graph)  # moments first: each one's numbers are together
+        into = convolve(
+            self.input, x.movedim(-3, 0).contiguous(), *graph
+        )  # moments first: each one's numbers are together
         # Nothing is known at first, the same of all series: one convolution of it serves them all.
         state = into.new_zeros(*[1] * (into.dim() - 3), into.size(-2), self.hidden) if h is None else h
         parts = into.split([2 * self.hidden, self.hidden], -1)  # of all moments at once: so are their gradients
         for for_gates, for_candidate in zip(*(part.unbind(0) for part in parts), strict=True):
-            z, r = (for_gates + self.gates(state, *graph)).sigmoid().chunk(2, -1)
+            z, r = (for_gates + convolve(self.gates, state, *graph)).sigmoid().chunk(2, -1)
             kept = r * state if state.shape == r.shape else state  # of nothing nothing is kept
-            new = (for_candidate + self.candidate(kept, *graph)).tanh()
+            new = (for_candidate + convolve(self.candidate, kept, *graph)).tanh()
             state = torch.lerp(new, state, z)
             yield state

@@ -272,11 +272,12 @@ class AbstractConvNet(AbstractForecastNet):
 
     Args:
         conv: which: GCN, Chebyshev polynomials, or the same by their values at Chebyshev's nodes, for which a directed
-            graph is made undirected; GraphSAGE, which takes no weights; or diffusion in both directions.
+            graph is made undirected; GraphSAGE, attention or GIN, which take no weights; or diffusion in both
+            directions.
         order: terms of Chebyshev's polynomials, or steps of a diffusion.
     """
 
-    conv: Literal["gcn", "sage", "cheb", "chebii", "diffusion"] = "cheb"
+    conv: Literal["gcn", "sage", "gat", "gin", "cheb", "chebii", "diffusion"] = "cheb"
     order: Positive = 3
 
     def unused_fields(self) -> dict[str, str]:
@@ -288,7 +289,7 @@ class AbstractConvNet(AbstractForecastNet):
         """Return the edges; their weights where the convolution takes them."""
         from graphkit.operators.edges import with_both_ways
 
-        if self.conv == "sage":
+        if self.conv in ("sage", "gat", "gin"):
             return (edge_index,)
         if self.conv == "diffusion":
             return edge_index, edge_weight
@@ -296,12 +297,16 @@ class AbstractConvNet(AbstractForecastNet):
 
     def maker(self) -> Conv:
         """Return the maker of a convolution."""
+        from torch.nn import Linear, ReLU, Sequential
+
         from graphkit import nn
 
         order = self.order
         makers: dict[str, Conv] = {
             "gcn": lambda i, o: nn.GCNConv(i, o),
             "sage": lambda i, o: nn.SAGEConv(i, o),
+            "gat": lambda i, o: nn.GATConv(i, o),
+            "gin": lambda i, o: nn.GINConv(Sequential(Linear(i, o), ReLU(), Linear(o, o))),
             "cheb": lambda i, o: nn.ChebConv(i, o, K=order),
             "chebii": lambda i, o: nn.PolynomialConv(i, o, order, "chebii"),
             "diffusion": lambda i, o: nn.DiffusionConv(i, o, K=order),
