@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,31 @@ def test_a_family_is_forecast_across_its_graphs(call, mirror, own_folder):
     assert (code, "`--beside` is of one graph" in err) == (2, True)
     code, _, err = call("forecast", "covid-europe")
     assert (code, "is a family of graphs; name one of them" in err) == (2, True)
+
+
+def test_a_family_that_is_stopped_goes_on_to_the_same_figures(call, mirror, own_folder, monkeypatch):
+    from graphkit.training.forecasting import across_graphs
+
+    few = ["--learner", "window-mean", "--learner", "r2d2", "--target", "france", "--seeds", "2", "--set", "steps=1"]
+    wanted = ["forecast", "covid-europe", "--across-graphs", *few, "--set", "more_steps=1"]
+    code, _, err = call(*wanted, "--json", "whole.json")
+    assert code == 0, err
+    made, count = across_graphs.forecaster_of, []
+
+    def stopping(*arguments, **options):
+        count.append(1)
+        if len(count) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return made(*arguments, **options)
+
+    monkeypatch.setattr(across_graphs, "forecaster_of", stopping)
+    code, _, err = call(*wanted, "--run-dir", "run")
+    assert (code, "--resume" in err) == (1, True), err
+    code, _, err = call(*wanted, "--run-dir", "run", "--resume", "--json", "r.json")
+    assert code == 0, err
+    whole, again = (json.loads(Path(name).read_text()) for name in ("whole.json", "r.json"))
+    assert again["figures"] == whole["figures"]
+    assert len(count) == 4  # what was finished is not done again, and what was under way is
 
 
 def test_what_comes_next_is_asked_of_a_series_too_short_to_be_cut(call, series):
