@@ -98,12 +98,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = measure.parser(__doc__)
     parser.add_argument("--sensors", type=int, default=207)
     parser.add_argument("--hidden", type=int, default=32)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, help=f"windows of a step (default: 32, of more than {MANY:,} sensors 1)")
     options = parser.parse_args(arguments)
     threads = measure.set_threads(options.threads)
     many = 20 if options.quick else options.sensors
-    config = {"sensors": many, "hidden": options.hidden, "batch": options.batch, "length": 12, "order": 2}
-    bodies, apart = steps(many, options.hidden, options.batch, 12, 2)
+    batch = options.batch or (1 if many > MANY else 32)
+    config = {"sensors": many, "hidden": options.hidden, "batch": batch, "length": 12, "order": 2}
+    bodies, apart = steps(many, options.hidden, batch, 12, 2)
     rounds = options.rounds or (1 if options.quick else 3)
     times = measure.interleaved(bodies, rounds=rounds)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 / 1024
