@@ -128,6 +128,7 @@ def test_all_classes_of_a_graph_are_told_apart_by_what_needs_no_others(call, tmp
         (["mutag", "--ways", "all", "--queries", "120"], "of those 'mutag' has 1"),
         (["digits", "--ways", "all", "--encoder-model", "gcn"], "`--ways all` leaves none"),
         (["mutag", "--encoder-model", "gcn"], "here are whole graphs; leave it out"),
+        (["digits", "--encoder-model", "gcn", "--set", "model=gat"], "`--encoder-model` names the model"),
         (["digits", "--encoder-model", "gnc"], "`--encoder-model` 'gnc' is not known. Did you mean"),
         (["digits", "--learner", "ridge", "--encoder-model", "gcn"], "`--learner` 'ridge' trains no graph model"),
         (

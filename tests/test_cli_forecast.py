@@ -132,6 +132,9 @@ def test_a_family_is_forecast_across_its_graphs(call, mirror, own_folder):
     assert Path("p.png").exists()
     code, _, err = call("forecast", "covid-europe", "--across-graphs", "--beside", "none")
     assert (code, "`--beside` is of one graph" in err) == (2, True)
+    few = ["--across-graphs", "--learner", "r2d2", "--set", "inner_lr=0.3"]
+    code, _, err = call("forecast", "covid-europe", *few)
+    assert (code, "`inner_lr` is of learners that take steps" in err) == (2, True)
     code, _, err = call("forecast", "covid-europe")
     assert (code, "is a family of graphs; name one of them" in err) == (2, True)
 

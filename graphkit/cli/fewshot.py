@@ -90,7 +90,7 @@ OPTIONS = {"k_shot": "--shots", "n_query": "--queries", "n_way": "--ways", "ways
 @click.option(
     "--encoder-model",
     metavar="NAME",
-    help="Beside the learner, train one with this graph model: gcn, gat, sage, chebii, ...; --set is of that one.",
+    help="Beside the learner, train one with this graph model: gcn, gat, ...; --set is of that one.",
 )
 @click.option("--list-learners", is_flag=True, help="Name learners and baselines, and what each is.")
 @click.option(
@@ -182,9 +182,13 @@ def fewshot(
         learners_of_graph_models,
         with_baselines,
     )
+    from graphkit.training.fewshot.task_models import GRAPH_MODELS
 
     if list_learners:
         table(["name", "rows", "what it is"], [(name, m.rows, _what(m)) for name, m in METHODS.items()])
+        echo()
+        models, able = ", ".join(GRAPH_MODELS), ", ".join(learners_of_graph_models())
+        fields([("--encoder-model", models), ("of learners", able)])
         return 0
     asked = DatasetArgument(dataset, family=True)
     asked.require_labels()
@@ -224,7 +228,10 @@ def fewshot(
             raise click.UsageError(
                 "`--set` and `--config` override the fields of one learner; name it with `--learner`."
             )
-        methods[learner] = methods[learner].with_(options.overrides())
+        overrides = options.overrides()
+        if encoder_model is not None and "model" in overrides:
+            raise click.UsageError("`--encoder-model` names the model; leave out `model` of `--set` and `--config`.")
+        methods[learner] = methods[learner].with_(overrides)
     if options.seeds not in (None, 1):
         raise click.UsageError("`--seeds`: one seed draws tasks, class splits and weights; name another with `--seed`.")
     if options.precision != "32-true":

@@ -104,7 +104,8 @@ def forecast(
     ridge regression. `graphkit predict RUN` says what comes next.
 
     With --across-graphs a family of graphs, such as covid-europe, is forecast day by day, each graph with the others
-    known: by rules, ridge regression, and networks that are pooled, tuned, or started by MAML and its kin.
+    known: by rules, ridge regression, and networks that are pooled, tuned, started by MAML and its kin, or given a last
+    map that is solved for on what a graph showed last (r2d2).
     """
     preload("graphkit.training.zoo.recipes")
     if list_models:

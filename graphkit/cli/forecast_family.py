@@ -62,9 +62,15 @@ def forecast_family(
     preload("torch_geometric.data", "graphkit.nn", "graphkit.training.forecasting.across_graphs")
     import graphkit.data
     from graphkit.training.forecasting.across_graphs import forecast_across
-    from graphkit.training.forecasting.across_learners import LEARNERS
+    from graphkit.training.forecasting.across_learners import LEARNERS, STEPPING
     from graphkit.training.forecasting.across_recipes import across_recipe
 
+    idle = sorted({"inner_lr", "inner_steps"} & overrides.keys())
+    if idle and not set(learners or LEARNERS) & set(STEPPING):
+        raise click.UsageError(
+            f"`{idle[0]}` is of learners that take steps on what a graph showed last ({', '.join(STEPPING)}), and none "
+            "is asked for."
+        )
     usual = card(members[0]).forecast
     chosen = across_recipe(name, {"length": usual["length"]} | overrides)
     begin(f"loading {asked.name}")

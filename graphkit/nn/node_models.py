@@ -109,6 +109,11 @@ class Encoder(AbstractModel):
         return self.convs[0]
 
     @property
+    def last(self) -> nn.Module:
+        """The module that makes the outputs: the head, or the last convolution."""
+        return self.convs[-1] if self.head is None else self.head
+
+    @property
     def takes(self) -> frozenset[str]:
         """Which of ``edge_index``, ``basis``, ``edge_weight``, ``edge_attr`` and ``batch`` some layer can use."""
         return frozenset().union(*self._conv_takes)

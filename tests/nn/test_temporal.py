@@ -22,6 +22,7 @@ from graphkit.nn import (
 )
 from graphkit.nn.temporal import ConvolutionalForecaster, LagNetwork, RecurrentForecaster
 from graphkit.nn.temporal.adaptive import LARGEST
+from graphkit.nn.temporal.recurrent import convolve
 
 EDGES = torch.tensor([[0, 1, 2, 3, 0, 4], [1, 2, 3, 4, 2, 4]])
 WEIGHT = torch.tensor([1.0, 2.0, 1.0, 0.5, 3.0, 2.0], dtype=torch.float64)
@@ -55,24 +56,27 @@ def one_by_one(layer, x):
     return torch.stack([layer(each, BOTH) for each in x])
 
 
-@pytest.mark.parametrize(
-    "conv",
-    [
-        lambda i, o: GCNConv(i, o),
-        lambda i, o: ChebConv(i, o, K=3),
-        lambda i, o: SAGEConv(i, o),
-        lambda i, o: DiffusionConv(i, o),
-        lambda i, o: PolynomialConv(i, o, 3, "chebii"),
-        lambda i, o: GINConv(torch.nn.Linear(i, o)),
-        lambda i, o: GATConv(i, o),
-        lambda i, o: GATv2Conv(i, o),
-        lambda i, o: torch_geometric.nn.GATConv(i, o),
-        lambda i, o: torch_geometric.nn.GraphConv(i, o),
-    ],
-    ids=["gcn", "cheb", "sage", "diffusion", "chebii", "gin", "gat", "gatv2", "PyG's GAT", "PyG's GraphConv"],
-)
-def test_a_gru_on_a_graph_is_its_equations_one_moment_after_another(conv):
-    unit, x = GraphGRU(2, 3, conv).double(), drawn(4, 6, 5, 2)
+CONVOLUTIONS = {
+    "gcn": lambda i, o: GCNConv(i, o),
+    "cheb": lambda i, o: ChebConv(i, o, K=3),
+    "sage": lambda i, o: SAGEConv(i, o),
+    "diffusion": lambda i, o: DiffusionConv(i, o),
+    "chebii": lambda i, o: PolynomialConv(i, o, 3, "chebii"),
+    "gin": lambda i, o: GINConv(torch.nn.Linear(i, o)),
+    "gat": lambda i, o: GATConv(i, o),
+    "gatv2": lambda i, o: GATv2Conv(i, o),
+    "PyG's GAT": lambda i, o: torch_geometric.nn.GATConv(i, o),
+    "PyG's GraphConv": lambda i, o: torch_geometric.nn.GraphConv(i, o),
+    "PyG's GEN": lambda i, o: torch_geometric.nn.GENConv(i, o, norm="layer"),
+    "PyG's GAT both ways": lambda i, o: torch_geometric.nn.DirGNNConv(
+        torch_geometric.nn.GATConv(i, o, add_self_loops=False)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_a_gru_on_a_graph_is_its_equations_one_moment_after_another(name):
+    unit, x = GraphGRU(2, 3, CONVOLUTIONS[name]).double(), drawn(4, 6, 5, 2)
     start = drawn(4, 5, 3)
     for given in (None, start):
         h, states = torch.zeros(4, 5, 3, **DOUBLE) if given is None else given, []
@@ -88,6 +92,20 @@ def test_a_gru_on_a_graph_is_its_equations_one_moment_after_another(conv):
     first = unit(x[:, :3], BOTH)
     second = unit(x[:, 3:], BOTH, h=first[:, -1])
     torch.testing.assert_close(torch.cat([first, second], 1), unit(x, BOTH))
+
+
+@pytest.mark.parametrize("name", ["gat", "PyG's GAT", "gcn"])
+def test_a_gru_with_any_layer_is_traced(name):
+    unit, x = GraphGRU(2, 3, CONVOLUTIONS[name]).eval(), torch.ones(2, 4, 5, 2)
+    traced = torch.export.export(unit, (x, BOTH)).module()
+    torch.testing.assert_close(traced(x, BOTH), unit(x, BOTH))
+
+
+def test_edges_between_nodes_that_are_not_there_are_refused_in_numbers_of_the_graph():
+    with pytest.raises(ValueError, match="node 6"):
+        convolve(GATConv(2, 3), torch.ones(4, 6, 2), torch.tensor([[0, 6], [1, 2]]))
+    with pytest.raises(TypeError, match="`edge_index` must be a tensor"):
+        convolve(GATConv(2, 3), torch.ones(4, 6, 2))
 
 
 @pytest.mark.parametrize("widths", [(2, 4), (4, 2), (3, 3)])

@@ -274,11 +274,14 @@ def _require_parameters(model: nn.Module, moved: Any) -> tuple[str, ...]:
     wanted = "`moved` must be a list of names of parameters or modules, or None"
     if isinstance(moved, str) or not isinstance(moved, Sequence) or not all(isinstance(each, str) for each in moved):
         raise TypeError(f"{wanted}, got {moved!r}.")
-    known = trained_parameters(model)
-    for name in moved or [""]:
+    known = ", ".join(trained_parameters(model)) or "none"
+    if not moved:
+        raise ValueError(f"{wanted}, got none. Parameters that are trained: {known}.")
+    names = tuple(name.removesuffix(".") for name in moved)
+    for name in names:
         if not trained_parameters(model, [name]):
-            raise ValueError(f"{wanted}; {name!r} has none that is trained. There are {', '.join(known)}.")
-    return tuple(moved)
+            raise ValueError(f"{wanted}; {name!r} has none that is trained. Parameters that are: {known}.")
+    return names
 
 
 class Clone:

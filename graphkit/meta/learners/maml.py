@@ -80,7 +80,7 @@ class ANIL(AbstractMAML):
     Args:
         model: any module with as many outputs as tasks have classes.
         head: the module, or parameter, that adapts, by its name; the last layer when left out, a graph convolution with
-            all that it has.
+            all that it has. That is the model's ``last``, if it has such a module, else what its last parameter is of.
         inner_lr, inner_steps, order, dropout, statistics, multi_step: see :class:`AbstractGradientLearner`.
 
     Raises:
@@ -98,6 +98,8 @@ class ANIL(AbstractMAML):
         names = list(trained_parameters(instance("model", model, nn.Module, "a torch.nn.Module")))
         if head is not None:
             instance("head", head, str, "the name of a module or a parameter")
+        if "moved" in inner:
+            raise TypeError("`moved` is not for ANIL, which moves its `head`; name that.")
         last = _last_layer(model, names) if head is None else head.removesuffix(".")
         moved = [last] if last else None
         if not trained_parameters(model, moved):
@@ -108,7 +110,13 @@ class ANIL(AbstractMAML):
 
 
 def _last_layer(model: nn.Module, names: Sequence[str]) -> str:
-    """Return the name of the layer that the last parameter is of: a graph convolution, or what has it directly."""
+    """Return the name of the model's ``last``, or of the layer that the last parameter is of.
+
+    That is a graph convolution, or what has the parameter directly.
+    """
+    said = getattr(model, "last", None)
+    if isinstance(said, nn.Module) and any(p.requires_grad for p in said.parameters()):
+        return next(name for name, module in model.named_modules() if module is said)
     path = names[-1].split(".")[:-1] if names else []
     prefixes = [".".join(path[:depth]) for depth in range(len(path) + 1)]
     convolutions = [prefix for prefix in prefixes if isinstance(model.get_submodule(prefix), MessagePassing)]

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphkit._checks import at_least
+from graphkit._checks import at_least, edge_index_in_range
 from graphkit.nn.fused import AbstractModel
+from graphkit.nn.inputs import is_tracing
 from graphkit.operators.graph_cache import cached
 
 
@@ -33,35 +34,40 @@ Conv = Callable[[int, int], nn.Module]
 def convolve(conv: nn.Module, x: Tensor, *graph: Any) -> Tensor:
     """Return what a convolution makes of features with any axes before those of nodes and features.
 
-    Layers that know these two axes alone, such as attention, work on copies of the graph side by side.
+    Our layers take such axes, but for attention. All else works on copies of the graph side by side, for which no
+    layer needs to know more than one graph.
 
     Args:
         conv: the layer.
         x: ``[..., nodes, features]``.
-        graph: as the layer takes it; of one that knows two axes alone ``edge_index [2, edges]`` and, perhaps, values of
-            the edges ``[edges, ...]``.
+        graph: as the layer takes it; where copies are needed ``edge_index [2, edges]`` and, perhaps, values of the
+            edges ``[edges, ...]``.
 
     Raises:
         TypeError: for edges in another form where copies of them are needed.
+        ValueError: for edges between nodes that are not there.
 
     Example:
         >>> from graphkit.nn import GATConv
         >>> convolve(GATConv(2, 4), torch.ones(6, 5, 3, 2), torch.tensor([[0, 1], [1, 2]])).shape
         torch.Size([6, 5, 3, 4])
     """
-    if x.dim() == 2 or getattr(conv, "node_dim", -2) == -2:
+    ours = type(conv).__module__.startswith("graphkit.") and getattr(conv, "node_dim", None) == -2
+    if x.dim() == 2 or ours:
         found: Tensor = conv(x, *graph)
         return found
-    edge_index, *values = graph
+    edge_index, *values = graph or (None,)
     if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
         raise TypeError(f"`edge_index` must be a tensor [2, edges] for {type(conv).__name__} over several moments.")
     copies, nodes = x.shape[:-2].numel(), x.size(-2)
 
     def side_by_side() -> Tensor:
+        if not is_tracing():
+            edge_index_in_range(edge_index, nodes)
         first = torch.arange(copies, device=edge_index.device).repeat_interleave(edge_index.size(1)) * nodes
         return edge_index.repeat(1, copies) + first
 
-    edges = cached(side_by_side, ("side by side", copies, nodes), edge_index)
+    edges = side_by_side() if is_tracing() else cached(side_by_side, ("side by side", copies, nodes), edge_index)
     beside = [None if value is None else value.repeat(copies, *[1] * (value.dim() - 1)) for value in values]
     flat: Tensor = conv(x.reshape(-1, x.size(-1)), edges, *beside)
     return flat.unflatten(0, x.shape[:-1])
@@ -80,8 +86,8 @@ class GraphGRU(AbstractModel):
     Args:
         in_channels: features of a node at a moment.
         hidden_channels: of the state.
-        conv: makes a convolution from two widths, such as ``lambda i, o: ChebConv(i, o, K=3)``; any of ours or of
-            PyG's.
+        conv: makes a convolution from two widths, such as ``lambda i, o: ChebConv(i, o, K=3)``; any of ours, and
+            of PyG's any that takes ``x`` and ``edge_index [2, edges]``, see :func:`convolve`.
 
     Shape:
         ``x`` ``[..., time, nodes, in_channels]``; ``h`` ``[..., nodes, hidden_channels]``, zeros when left out; a graph

@@ -23,6 +23,7 @@ from graphkit.training.fewshot.task_models import (
     draw_model,
     moved_parameters,
     nodes_for,
+    require_graph,
     require_width,
     unused_model_fields,
 )
@@ -91,6 +92,14 @@ class AbstractMetaTrained(AbstractMethod):
         """
         return nodes_for(self.model, rows, edges)
 
+    def require_graph(self, edges: GraphEdges, nodes: int) -> None:
+        """Refuse a graph that its model cannot take, before anything is trained.
+
+        Raises:
+            ValueError: for such a graph.
+        """
+        require_graph(self.model, edges, nodes)
+
     @property
     def trained(self) -> bool:
         """Return true."""
@@ -128,7 +137,7 @@ class AbstractComparison(AbstractMetaTrained):
     def unused_fields(self) -> dict[str, str]:
         """Return what nothing is trained by, and the width of a perceptron that is not there."""
         found = dict.fromkeys(("batch", "lr"), "`steps` is 0") if not self.steps else {}
-        return found | unused_model_fields(self.model, self.hidden)
+        return found | unused_model_fields(self.model, self.hidden, embeds=True)
 
     def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: LearnerTrainer) -> Evaluations:
         """Return the evaluations of the selected network."""
@@ -211,7 +220,7 @@ class MetaLearnt(AbstractMetaTrained):
         """Return what other learners have, and what no step needs."""
         head = "only protomaml's head is made of prototypes"
         found = dict.fromkeys(("temperature", "unlabelled"), head) if self.learner != "protomaml" else {}
-        found |= unused_model_fields(self.model, self.hidden)
+        found |= unused_model_fields(self.model, self.hidden, embeds=self.learner == "protomaml")
         if self.sees_edges:
             found["unlabelled"] = "a graph model sees the other nodes anyway"
         if self.order == 1:

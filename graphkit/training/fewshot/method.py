@@ -183,6 +183,17 @@ class AbstractMethod(AbstractOptions, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} sees one row at a time")
 
+    def require_graph(self, edges: GraphEdges, nodes: int) -> None:
+        """Refuse a graph that its model cannot take; of one that sees a row at a time all will do.
+
+        Args:
+            edges: of the graph.
+            nodes: how many it has.
+
+        Raises:
+            ValueError: for such a graph.
+        """
+
     @property
     def title(self) -> str:
         """What it is called where a field is refused."""

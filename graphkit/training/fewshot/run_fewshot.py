@@ -166,6 +166,11 @@ def fewshot(
             f"`names`: {', '.join(seeing)} have models of the nodes of a graph, and the items here are whole graphs; "
             "take a `model` of rows, such as perceptron."
         )
+    if study.edges is not None and any(methods[name].sees_edges for name in names):
+        tested = [(study.edges(problem).test, len(problem.test.items.y)) for problem in study.problems]
+        for edges, nodes in {id(edges.index): (edges, nodes) for edges, nodes in tested}.values():
+            for name in names:
+                methods[name].require_graph(edges, nodes)
     require_inner_steps({name: methods[name] for name in names}, steps)
     config = {name: {"kind": type(methods[name]).__name__, **methods[name].as_dict()} for name in names}
     held = {

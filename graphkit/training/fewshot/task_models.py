@@ -38,11 +38,17 @@ def is_filter(model: str) -> bool:
     return isinstance(architecture(model, 8), Polynomial)
 
 
-def unused_model_fields(model: str, hidden: int) -> dict[str, str]:
-    """Return which of ``scale`` and ``hidden`` decide nothing in a model: name -> why."""
+def unused_model_fields(model: str, hidden: int, *, embeds: bool) -> dict[str, str]:
+    """Return which of ``scale`` and ``hidden`` decide nothing in a model: name -> why.
+
+    Args:
+        model: one of ``TaskModel``.
+        hidden: width between its layers.
+        embeds: whether what it returns is so wide too.
+    """
     if model == "weights":
         return dict.fromkeys(("hidden", "scale"), "`model` is 'weights'")
-    if model in OF_ROWS or "hidden" not in architecture(model, hidden).unused_fields():
+    if embeds or model in OF_ROWS or "hidden" not in architecture(model, hidden).unused_fields():
         return {}
     return {"hidden": f"`model` is {model!r}, one linear map and a filter"}
 
@@ -53,12 +59,10 @@ def require_width(model: str, hidden: int) -> None:
     Raises:
         ValueError: for such a width.
     """
-    if model in OF_ROWS:
-        return
-    import torch
+    from graphkit.training.zoo.architecture import AbstractStack
 
-    with torch.device("meta"), torch.random.fork_rng([]):  # nothing is drawn
-        architecture(model, hidden).module(8, 2, ())
+    if model not in OF_ROWS and isinstance(kind := architecture(model, hidden), AbstractStack):
+        kind.convs(())[0](1, hidden)
 
 
 def draw_model(model: str, channels: int, hidden: int, outputs: int) -> nn.Module:
@@ -99,6 +103,25 @@ def nodes_for(model: str, rows: Rows, edges: GraphEdges) -> Nodes:
         )
     weight = edges.weight if kind.edge_weights == "used" else None
     return Nodes(rows.x, edges.index, rows.y, None if weight is None else weight.to(rows.x.dtype))
+
+
+def require_graph(model: str, edges: GraphEdges, nodes: int) -> None:
+    """Refuse a graph that a graph model cannot take, by asking it once; a model of rows takes any.
+
+    Raises:
+        ValueError: for edge weights that it cannot use, and edges that lead one way where it needs both.
+    """
+    if model in OF_ROWS:
+        return
+    import torch
+
+    from graphkit.meta import Rows
+
+    device = edges.index.device
+    given = nodes_for(model, Rows(torch.ones(nodes, 1, device=device), torch.zeros(nodes, dtype=torch.long)), edges)
+    with torch.random.fork_rng([]), torch.no_grad():
+        made = draw_model(model, 1, 8, 2).to(device).eval()
+        given.outputs(made, torch.arange(min(nodes, 1), device=device))
 
 
 def moved_parameters(model: str, module: nn.Module) -> list[str] | None:

@@ -35,7 +35,7 @@ from graphkit.training.engine.records import (
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.run_folder import RunFolder, folder_of, require_run_folder
 from graphkit.training.engine.store import RunStore
-from graphkit.training.forecasting.across_learners import LEARNERS, RULES, KnownSeries, forecaster_of
+from graphkit.training.forecasting.across_learners import LEARNERS, RULES, STEPPING, KnownSeries, forecaster_of
 from graphkit.training.forecasting.across_recipes import AcrossRecipe
 
 CALENDARS = ("honest", "published")
@@ -168,7 +168,10 @@ def forecast_across(
         series[name].origins(recipe.first, ahead[-1], recipe.length)
     units = _units(named, learners, seeds)
     facts, protocol = _protocol(graphs, series, recipe, ahead, calendar, named)
-    config = {**recipe.as_dict(), "learners": list(learners), "calendar of others": calendar}
+    fields = recipe.as_dict()
+    if not set(learners) & set(STEPPING):  # nothing takes such steps
+        fields = {name: value for name, value in fields.items() if name not in ("inner_lr", "inner_steps")}
+    config = {**fields, "learners": list(learners), "calendar of others": calendar}
     identity = {**config, "protocol": protocol.fingerprint, "seeds": list(seeds)}
     store = None
     if run_dir is not None:

@@ -26,6 +26,9 @@ NETWORKS = ("alone", "pooled", "fine-tuned", "reptile", "anil", "r2d2", "fomaml"
 """Networks: of the graph alone, of all, the same with steps on the graph's last windows, and starts for such steps, or
 for a head that is solved for there."""
 
+STEPPING = ("fine-tuned", "reptile", "anil", "fomaml", "maml")
+"""Networks that take steps on the last windows of a graph."""
+
 LEARNERS = (*RULES, *NETWORKS)
 """All of them, in the order of the table."""
 

@@ -56,6 +56,23 @@ def learner_of(model: str, order: int = 2) -> MAML:
     return MAML(made.double(), moved=moved_parameters(model, made), inner_lr=0.1, inner_steps=3, order=order)
 
 
+@pytest.mark.parametrize("name", learners_of_graph_models())
+@pytest.mark.parametrize("model", GRAPH_MODELS)
+def test_every_learner_is_drawn_with_every_model_and_its_fields_are_told(name, model):
+    (method,) = graph_learner(name, model).values()
+    learner = method.draw(12, 2)
+    widths = [sum(p.numel() for p in method.replace_fields({"hidden": w}).draw(12, 2).parameters()) for w in (8, 64)]
+    assert ("hidden" in method.as_dict()) == (widths[0] != widths[1])
+    assert "hidden" in method.unused_fields() or method.with_({"hidden": 16}).hidden == 16
+    if name == "anil":  # what makes the outputs moves, and no filter or norm
+        data = graph()
+        nodes = Nodes(rows_of(data, "weighted-0"), data.edge_index, data.y)
+        task = TaskSet.draw(nodes, range(6), PROTOCOL)[0]
+        moved = learner.adapt(task)
+        assert sum((value.shape[0] == 2 and value.dim() == 2) or value.shape == (2,) for value in moved.values())
+        assert not any("norm" in each or "filter" in each for each in moved)
+
+
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("model", GRAPH_MODELS)
 def test_the_inner_loop_is_the_plain_one(model, order):
@@ -147,6 +164,7 @@ def test_what_is_held_out_changes_neither_training_nor_selection():
     assert all(torch.equal(value, others[name]) for name, value in weights.items())
 
 
+@pytest.mark.filterwarnings("ignore::graphkit._checks.graphs.GraphWarning")
 def test_edge_weights_are_used_or_refused():
     weighted, plain = graph(weighted=True), graph()
     study, other = (study_of_classes(each, [SPLIT], PROTOCOL) for each in (weighted, plain))
@@ -156,8 +174,19 @@ def test_edge_weights_are_used_or_refused():
     )
     assert torch.equal(given.test.edge_weight, weighted.edge_weight)
     refusing = short("maml", "sage")
+    began: list[Any] = []
+    reporter = type("Hears", (), {"on_epoch": lambda *a: began.append(a), "on_unit": lambda *a: began.append(a)})()
+    beside = {"prototypes-2": METHODS["prototypes-2"], **refusing}
     with pytest.raises(ValueError, match="`edge_weight`: the model 'sage' does not use edge weights"):
-        fewshot(study, PROTOCOL, list(refusing), methods=refusing)
+        fewshot(study, PROTOCOL, list(beside), methods=beside, reporter=reporter)
+    directed = graph()
+    directed.edge_index = directed.edge_index[:, directed.edge_index[0] < directed.edge_index[1]]
+    beside = {"prototypes-2": METHODS["prototypes-2"], **short("maml", "optbasis")}
+    with pytest.raises(ValueError, match="must be symmetric"):
+        fewshot(
+            study_of_classes(directed, [SPLIT], PROTOCOL), PROTOCOL, list(beside), methods=beside, reporter=reporter
+        )
+    assert not began  # before anything is computed
     assert fewshot(other, PROTOCOL, list(refusing), methods=refusing).record.headline == "sage-maml"
 
 
