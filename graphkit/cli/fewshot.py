@@ -187,8 +187,7 @@ def fewshot(
     if list_learners:
         table(["name", "rows", "what it is"], [(name, m.rows, _what(m)) for name, m in METHODS.items()])
         echo()
-        models, able = ", ".join(GRAPH_MODELS), ", ".join(learners_of_graph_models())
-        fields([("--encoder-model", models), ("of learners", able)])
+        fields([("--encoder-model", ", ".join(GRAPH_MODELS)), ("of learners", ", ".join(learners_of_graph_models()))])
         return 0
     asked = DatasetArgument(dataset, family=True)
     asked.require_labels()
