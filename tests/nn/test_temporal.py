@@ -101,6 +101,19 @@ def test_a_gru_with_any_layer_is_traced(name):
     torch.testing.assert_close(traced(x, BOTH), unit(x, BOTH))
 
 
+def test_a_layer_that_writes_into_its_edges_is_given_them_anew():
+    class Writes(torch.nn.Module):
+        def forward(self, x, edge_index):
+            found = torch.zeros_like(x).index_add(0, edge_index[1], x[edge_index[0]])
+            edge_index.zero_()
+            return found
+
+    x, edges = drawn(4, 5, 2), BOTH.clone()
+    first = convolve(Writes(), x, edges)
+    assert torch.equal(convolve(Writes(), x, edges), first)
+    assert torch.equal(edges, BOTH)
+
+
 def test_edges_between_nodes_that_are_not_there_are_refused_in_numbers_of_the_graph():
     with pytest.raises(ValueError, match="node 6"):
         convolve(GATConv(2, 3), torch.ones(4, 6, 2), torch.tensor([[0, 6], [1, 2]]))

@@ -403,6 +403,7 @@ REMEMBERED = {
     "meta.acceleration.subgraph:_take_rows": INTERNAL,
     "meta.acceleration.blocks:_sparse_rows": INTERNAL,
     "meta.acceleration.gcn_span:gcn_stack": INTERNAL,
+    "nn.temporal.recurrent:convolve": "looked at before a layer is given it again; tests/nn/test_temporal.py",
     "nn.spectral.polynomial:_checked_laplacian": ANSWERED,
     "nn.spectral.fused_laplacian:_check_batch": ANSWERED,
     "nn.spectral.graph_wavelet:_bind_to_graph": ANSWERED,

@@ -67,7 +67,8 @@ def convolve(conv: nn.Module, x: Tensor, *graph: Any) -> Tensor:
         first = torch.arange(copies, device=edge_index.device).repeat_interleave(edge_index.size(1)) * nodes
         return edge_index.repeat(1, copies) + first
 
-    edges = side_by_side() if is_tracing() else cached(side_by_side, ("side by side", copies, nodes), edge_index)
+    form = ("side by side", copies, nodes)
+    edges = side_by_side() if is_tracing() else cached(side_by_side, form, edge_index, exposed=True)
     beside = [None if value is None else value.repeat(copies, *[1] * (value.dim() - 1)) for value in values]
     flat: Tensor = conv(x.reshape(-1, x.size(-1)), edges, *beside)
     return flat.unflatten(0, x.shape[:-1])
